@@ -1,0 +1,145 @@
+"""The connection to Redis: deadlines, no hidden retries, our errors, and a fast no while it is away.
+
+redis-py's own retries are off: they would repeat a call across a generation change (design rule 1;
+its default of ten retries duplicated a bare XADD whose reply was lost).
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+from app.clock import monotonic_ms
+from app.errors import LedgerMismatch, StaleGeneration, Unavailable
+from app.settings import Settings
+
+Argument = str | int | bytes
+MAX_CONNECTIONS = 32
+AWAY_FOR_MS = 250
+
+
+@cache
+def script_source(name: str) -> tuple[str, str]:
+    """Source and SHA-1 of one verb, the prelude in front."""
+    folder = files("app.broker") / "lua"
+    source = (folder / "_prelude.lua").read_text() + (folder / f"{name}.lua").read_text()
+    return source, sha1(source.encode(), usedforsecurity=False).hexdigest()
+
+
+class RedisConnection:
+    """A pool of connections and the scripts; safe to share by everything in one process."""
+
+    def __init__(self, url: str, *, connect_timeout_ms: int, timeout_ms: int) -> None:
+        self.url = url
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=MAX_CONNECTIONS,
+            timeout=timeout_ms / 1000,
+            socket_connect_timeout=connect_timeout_ms / 1000,
+            socket_timeout=timeout_ms / 1000,
+            retry=Retry(NoBackoff(), 0),
+            client_name="lifeboat",
+        )
+        self.redis: Redis = Redis(connection_pool=pool)
+        self._timeout_s = timeout_ms / 1000
+        self._away_until_ms = 0
+        self._away_because = ""
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "RedisConnection":
+        """The connection that ``LIFEBOAT_REDIS_URL`` names."""
+        return cls(
+            settings.redis_url,
+            connect_timeout_ms=settings.redis_connect_timeout_ms,
+            timeout_ms=settings.store_timeout_ms,
+        )
+
+    async def ping(self) -> None:
+        """One round trip.
+
+        Raises:
+            Unavailable: Redis is away.
+        """
+        with self._translated():
+            async with asyncio.timeout(self._timeout_s):
+                await self.redis.ping()
+
+    async def script(self, name: str, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
+        """Run one verb atomically. Replies hold bytes, ints and lists.
+
+        Raises:
+            StaleGeneration: Redis has another history than the caller's token.
+            Unavailable: Redis is away, refuses writes or is too slow; it may have run.
+        """
+        source, digest = script_source(name)
+        with self._translated():
+            async with asyncio.timeout(self._timeout_s):
+                try:
+                    return await self.redis.evalsha(digest, len(keys), *keys, *arguments)
+                except NoScriptError:
+                    return await self.redis.eval(source, len(keys), *keys, *arguments)
+
+    async def wait_for_entries(self, cursors: dict[str, bytes | str], within_ms: int) -> bool:
+        """Block until one of the streams has an entry behind its cursor.
+
+        Returns whether one has. ``within_ms`` must be well below the socket's timeout.
+        """
+        with self._translated():
+            async with asyncio.timeout(self._timeout_s):
+                found = await self.redis.xread(cursors, count=1, block=within_ms)  # type: ignore[arg-type]
+        return bool(found)
+
+    async def fields(self, key: str, *names: str) -> list[str | None]:
+        """Fields of a hash, None where absent."""
+        with self._translated():
+            async with asyncio.timeout(self._timeout_s):
+                found: list[Any] = await self.redis.hmget(key, names)
+        return [None if value is None else value.decode() for value in found]
+
+    async def version(self) -> str:
+        """The server's version, ``7.0.15``."""
+        with self._translated():
+            async with asyncio.timeout(self._timeout_s):
+                info: dict[str, Any] = await self.redis.info("server")
+        return str(info["redis_version"])
+
+    async def close(self) -> None:
+        """Drop every connection."""
+        await self.redis.aclose()
+        await self.redis.connection_pool.disconnect()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        # Known to be away: say so at once instead of queueing up connect attempts.
+        if monotonic_ms() < self._away_until_ms:
+            raise Unavailable("redis", self._away_because)
+        try:
+            yield
+        except ResponseError as error:
+            raise _refusal(error) from error
+        except (RedisError, OSError, TimeoutError) as error:
+            self._away_because = str(error) or type(error).__name__
+            self._away_until_ms = monotonic_ms() + AWAY_FOR_MS
+            raise Unavailable("redis", self._away_because) from error
+
+
+def _refusal(error: ResponseError) -> Exception:
+    text = str(error)
+    if text.startswith("STALE"):
+        return StaleGeneration()
+    if text.startswith("LEDGER"):
+        return LedgerMismatch(
+            f"Redis remembers another ledger ({text.split()[1]}) than the one configured. Point"
+            " LIFEBOAT_MONGO_URL or LIFEBOAT_SQLITE_PATH at that ledger, or start with"
+            " --adopt-ledger if this one shall take over."
+        )
+    # OOM, READONLY, MISCONF, NOPERM and the like: it answers, but takes no work.
+    return Unavailable("redis", text)

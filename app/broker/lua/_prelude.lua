@@ -1,0 +1,44 @@
+-- Put before every script. Conventions that hold for all of them:
+-- KEYS[1]  the queue's generation hash
+-- ARGV[1]  the token under which the caller learnt what it knows
+-- Returns  error STALE when Redis has another history than that (design rule 1)
+-- A task hash's field `place` says where the task lies: `ready` (a stream entry), `delayed` (a
+-- sorted-set member with the envelope in the hash) or empty (settled).
+local function stale()
+  local known = redis.call('HMGET', KEYS[1], 'token', 'run_id')
+  if known[1] ~= ARGV[1] then return true end
+  return known[2] ~= string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+end
+
+local STALE = redis.error_reply('STALE the generation is another one')
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- Adds n to the bucket of this second; a bucket holds "second:count".
+local function bump(rates, kind, n)
+  local second = tonumber(redis.call('TIME')[1])
+  local field = kind .. second % 10
+  local count = tonumber(string.match(redis.call('HGET', rates, field) or '', '^' .. second .. ':(%d+)')) or 0
+  redis.call('HSET', rates, field, second .. ':' .. (count + n))
+end
+
+local function drop_entry(lane, entry)
+  redis.call('XACK', lane, 'workers', entry)
+  redis.call('XDEL', lane, entry)
+end
+
+local function envelope_of(lane, entry)
+  local found = redis.call('XRANGE', lane, entry, entry)[1]
+  if not found then return nil end
+  for i = 1, #found[2], 2 do
+    if found[2][i] == 'envelope' then return found[2][i + 1] end
+  end
+end
+
+local function add_ready(lane, id, run, fresh, envelope)
+  return redis.call('XADD', lane, '*', 'id', id, 'run', run, 'gen', ARGV[1], 'fresh', fresh,
+    'envelope', envelope)
+end

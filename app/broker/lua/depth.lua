@@ -1,0 +1,42 @@
+-- Figures of one queue.
+-- KEYS: 1 generation, 2 journal, 3-5 ready high/normal/low, 6 delayed, 7 retrying, 8 mirror, 9 rates
+-- ARGV: 1 token, 2 journal entries looked at to tell tasks from refreshes
+-- Returns: {now ms, in ready streams, handed to workers, delayed, of these retrying, oldest waiting
+--          entry's id, journal entries that are tasks, oldest unmirrored task's id, accepted and settled in the last
+--          ten seconds, mirror hash as field, value, ...}
+if stale() then return STALE end
+local now = now_ms()
+local ready, taken, oldest = 0, 0, ''
+for lane = 3, 5 do
+  ready = ready + redis.call('XLEN', KEYS[lane])
+  local groups = redis.pcall('XINFO', 'GROUPS', KEYS[lane])
+  local after = '-'
+  if not groups.err and groups[1] then
+    local group = {}
+    for i = 1, #groups[1], 2 do group[groups[1][i]] = groups[1][i + 1] end
+    taken = taken + group.pending
+    after = '(' .. group['last-delivered-id']
+  end
+  local first = redis.pcall('XRANGE', KEYS[lane], after, '+', 'COUNT', 1)[1]
+  if first and (oldest == '' or tonumber(string.match(first[1], '^%d+')) < tonumber(string.match(oldest, '^%d+'))) then
+    oldest = first[1]
+  end
+end
+-- Refresh entries are copies RabbitMQ already has: not counted, nor the oldest.
+local unmirrored, length = '', redis.call('XLEN', KEYS[2])
+for _, entry in ipairs(redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', ARGV[2])) do
+  if entry[2][6] == 'refresh' then
+    length = length - 1
+  elseif unmirrored == '' then
+    unmirrored = entry[1]
+  end
+end
+local second, sums = math.floor(now / 1000), {a = 0, s = 0}
+local ring = redis.call('HGETALL', KEYS[9])
+for i = 1, #ring, 2 do
+  local at, count = string.match(ring[i + 1], '^(%d+):(%d+)$')
+  local kind = string.sub(ring[i], 1, 1)
+  if second - tonumber(at) < 10 then sums[kind] = sums[kind] + tonumber(count) end
+end
+return {now, ready, taken, redis.call('ZCARD', KEYS[6]), redis.call('SCARD', KEYS[7]), oldest,
+  length, unmirrored, sums.a, sums.s, redis.call('HGETALL', KEYS[8])}

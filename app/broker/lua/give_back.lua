@@ -1,0 +1,29 @@
+-- Gives entries back to the queue unfinished; a started attempt is not counted.
+-- KEYS: 1 generation, 2-4 ready high/normal/low, 5.. task hashes
+-- ARGV: 1 token, 2 consumer, 3 state queued, then per task: id, lane 1-3, entry, run, started 0/1
+-- Returns: per task 1 = given back, 0 = not ours any more
+if stale() then return STALE end
+
+local function give(key, id, lane, entry, run, started)
+  if #redis.call('XPENDING', lane, 'workers', entry, entry, 1, ARGV[2]) == 0 then return 0 end
+  local envelope = envelope_of(lane, entry)
+  local hash = redis.call('HMGET', key, 'entry', 'run', 'fresh')
+  drop_entry(lane, entry)
+  if not envelope or (hash[1] and (hash[1] ~= entry or hash[2] ~= run)) then return 0 end
+  -- An attempt that ran is no first delivery: the next worker asks the ledger.
+  local fresh = (started == '0' and hash[3] == '1') and 1 or 0
+  local new = add_ready(lane, id, run, fresh, envelope)
+  if not hash[1] then return 1 end
+  redis.call('HSET', key, 'state', ARGV[3], 'entry', new, 'fresh', fresh)
+  redis.call('HDEL', key, 'nonce', 'worker')
+  if started == '1' then redis.call('HINCRBY', key, 'attempt', -1) end
+  return 1
+end
+
+local answers = {}
+for i = 4, #ARGV, 5 do
+  local n = #answers + 1
+  answers[n] = give(KEYS[4 + n], ARGV[i], KEYS[1 + tonumber(ARGV[i + 1])], ARGV[i + 2],
+    ARGV[i + 3], ARGV[i + 4])
+end
+return answers

@@ -1,0 +1,15 @@
+-- Tells which tasks have their confirmed copy: the mark, never the absence of something (rule 3).
+-- KEYS: 1 generation, 2.. task hashes
+-- ARGV: 1 token, then per task the run it was accepted in
+-- Returns: per task 1 = marked mirrored in this run or a later one, 0 = not, -1 = no such hash
+if stale() then return STALE end
+local answers = {}
+for n = 1, #KEYS - 1 do
+  local hash = redis.call('HMGET', KEYS[1 + n], 'mirrored', 'run')
+  if not hash[2] then
+    answers[n] = -1
+  else
+    answers[n] = (hash[1] == '1' and tonumber(hash[2]) >= tonumber(ARGV[1 + n])) and 1 or 0
+  end
+end
+return answers

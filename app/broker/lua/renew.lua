@@ -1,0 +1,18 @@
+-- Renews the leases of running tasks, only while the pending list still names this consumer: a
+-- plain XCLAIM would steal a reclaimed entry back.
+-- KEYS: 1 generation, 2-4 ready high/normal/low, 5.. task hashes
+-- ARGV: 1 token, 2 consumer, then per task: lane 1-3, entry
+-- Returns: per task held, lost, or cancel (held, but somebody wants it cancelled)
+if stale() then return STALE end
+local answers = {}
+for i = 3, #ARGV, 2 do
+  local n = #answers + 1
+  local lane, entry = KEYS[1 + tonumber(ARGV[i])], ARGV[i + 1]
+  if #redis.call('XPENDING', lane, 'workers', entry, entry, 1, ARGV[2]) == 0 then
+    answers[n] = 'lost'
+  else
+    redis.call('XCLAIM', lane, 'workers', ARGV[2], 0, entry, 'JUSTID')
+    answers[n] = redis.call('HEXISTS', KEYS[4 + n], 'cancel') == 1 and 'cancel' or 'held'
+  end
+end
+return answers

@@ -1,0 +1,102 @@
+"""The rehydrator's verbs: inspect, restore, refresh."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from app.broker.connection import Argument, RedisConnection
+from app.broker.intake import lane_of
+from app.broker.keys import QueueKeys
+from app.envelope import Envelope
+from app.state import TaskState
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a task stands in Redis: open in its place, open without it, closed, or not there."""
+
+    standing: Literal["present", "displaced", "settled", "absent"]
+    run: int
+    request_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """A task to bring back, with what the ledger's open record says of it."""
+
+    envelope: Envelope
+    attempts_ended: int
+    due_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """A copy that has lain too long: where it came from."""
+
+    task_id: str
+    run: int
+    generation: str
+    journal_id: str
+
+
+class Recovery:
+    """Verbs of the rehydrator on one queue of one tenant."""
+
+    def __init__(self, redis: RedisConnection, keys: QueueKeys) -> None:
+        self._redis = redis
+        self._keys = keys
+
+    async def inspect(self, token: str, task_ids: Sequence[str]) -> list[Standing]:
+        """How tasks stand here."""
+        keys = self._keys
+        names = [keys.generation, *keys.lanes, keys.delayed]
+        names += [keys.task(task_id) for task_id in task_ids]
+        replies = await self._redis.script("inspect", names, [token, *task_ids])
+        return [
+            Standing(cast(Any, standing.decode()), int(run), digest.decode())
+            for standing, run, digest in replies
+        ]
+
+    async def restore(
+        self, token: str, restores: Sequence[Restore]
+    ) -> list[Literal["restored", "present", "settled", "conflict"]]:
+        """Create what is absent, of a lower run, or without its place; suspect and mirrored."""
+        keys = self._keys
+        names = [keys.generation, *keys.lanes, keys.delayed, keys.retrying]
+        arguments: list[Argument] = [
+            token,
+            TaskState.QUEUED,
+            TaskState.SCHEDULED,
+            TaskState.RETRYING,
+        ]
+        for each in restores:
+            envelope = each.envelope
+            names.append(keys.task(envelope.task_id))
+            arguments += (
+                envelope.task_id,
+                envelope.run,
+                lane_of(envelope),
+                envelope.request_digest,
+                each.attempts_ended,
+                max(each.due_ms, envelope.not_before_ms),
+                envelope.accepted_at_ms,
+                envelope.raw,
+            )
+        replies = await self._redis.script("restore", names, arguments)
+        return [cast(Any, reply.decode()) for reply in replies]
+
+    async def refresh(self, token: str, copies: Sequence[Refresh]) -> list[str | None]:
+        """Journal tasks again: the journal id to wait for, None where the task is not open."""
+        keys = self._keys
+        names = [keys.generation, keys.journal, *keys.lanes]
+        arguments: list[Argument] = [token]
+        for copy in copies:
+            names.append(keys.task(copy.task_id))
+            arguments += (copy.task_id, copy.run, copy.generation, copy.journal_id)
+        replies = await self._redis.script("refresh", names, arguments)
+        return [reply.decode() or None for reply in replies]
+
+    async def watermark(self) -> tuple[str, str] | None:
+        """(generation, journal id) that the mirror has confirmed up to, None: nothing yet."""
+        found = await self._redis.fields(self._keys.mirror, "generation", "watermark")
+        return (found[0], found[1]) if found[0] and found[1] else None

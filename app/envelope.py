@@ -1,0 +1,210 @@
+"""The envelope: one task as it travels, encoded once, the same bytes in every store.
+
+Owns the schema versions, the encoding and the request digest (contract section 3). Pure. Does not
+judge what a user may submit (``app.api.schemas`` does): it reads what Lifeboat once wrote, which
+must decode for ever.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+import orjson
+
+from app.errors import EnvelopeError, UnsupportedSchema
+from app.names import QueueName, TaskKey, is_queue, is_task_id, is_type
+
+T = TypeVar("T")
+
+SCHEMA: Final = 1
+PRIORITIES: Final = ("high", "normal", "low")
+DEFAULT_PRIORITY: Final = "normal"
+DEFAULT_TIMEOUT_MS: Final = 30_000
+MEDIA_TYPE: Final = "application/vnd.lifeboat.envelope+json"
+DIGEST_FIELDS: Final = (
+    "type",
+    "payload",
+    "notBefore",
+    "delayMs",
+    "expiresAt",
+    "priority",
+    "timeoutMs",
+    "retry",
+    "events",
+)
+"""What makes two requests the same request; members count as given, absent ones are left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A decoded envelope beside its bytes.
+
+    ``options`` and ``context`` keep the camelCase members of the wire; unknown members survive in
+    ``raw`` because the bytes are never written again.
+    """
+
+    raw: bytes
+    task_id: str
+    type: str
+    queue: str
+    tenant: str
+    payload: dict[str, Any]
+    run: int
+    request_digest: str
+    accepted_at_ms: int
+    context: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+    @property
+    def key(self) -> TaskKey:
+        """The task's full name."""
+        return TaskKey(self.tenant, self.queue, self.task_id)
+
+    @property
+    def queue_name(self) -> QueueName:
+        """The queue it belongs to."""
+        return QueueName(self.tenant, self.queue)
+
+    @property
+    def priority(self) -> str:
+        """``high``, ``normal`` or ``low``."""
+        value: str = self.options.get("priority", DEFAULT_PRIORITY)
+        return value
+
+    @property
+    def not_before_ms(self) -> int:
+        """Earliest start, 0 = at once."""
+        value: int = self.options.get("notBefore") or 0
+        return value
+
+    @property
+    def expires_at_ms(self) -> int:
+        """Never started from then on, 0 = never expires."""
+        value: int = self.options.get("expiresAt") or 0
+        return value
+
+    @property
+    def timeout_ms(self) -> int | None:
+        """The task's own limit for one attempt; None: its type's."""
+        return self.options.get("timeoutMs")
+
+    @property
+    def retry(self) -> dict[str, Any] | None:
+        """The task's own retry members (camelCase) or None."""
+        return self.options.get("retry")
+
+
+def request_digest(given: Mapping[str, Any]) -> str:
+    """Lower-case hex SHA-256 of the canonical JSON of a request's ``DIGEST_FIELDS`` as given."""
+    chosen = {name: given[name] for name in DIGEST_FIELDS if name in given}
+    return hashlib.sha256(orjson.dumps(chosen, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def encode(
+    *,
+    key: TaskKey,
+    type: str,
+    payload: dict[str, Any],
+    context: dict[str, Any],
+    options: dict[str, Any],
+    run: int,
+    digest: str,
+    accepted_at_ms: int,
+) -> Envelope:
+    """Write a new envelope of the current schema.
+
+    Raises:
+        EnvelopeError: the payload holds what JSON cannot say.
+    """
+    document = {
+        "schema": SCHEMA,
+        "taskId": key.task_id,
+        "type": type,
+        "queue": key.queue,
+        "tenant": key.tenant,
+        "payload": payload,
+        "context": context,
+        "options": options,
+        "run": run,
+        "requestDigest": digest,
+        "acceptedAt": accepted_at_ms,
+    }
+    try:
+        raw = orjson.dumps(document)
+    except (TypeError, orjson.JSONEncodeError) as error:
+        raise EnvelopeError(f"The envelope cannot be encoded: {error}.") from error
+    return Envelope(
+        raw=raw,
+        task_id=key.task_id,
+        type=type,
+        queue=key.queue,
+        tenant=key.tenant,
+        payload=payload,
+        run=run,
+        request_digest=digest,
+        accepted_at_ms=accepted_at_ms,
+        context=context,
+        options=options,
+    )
+
+
+def decode(raw: bytes) -> Envelope:
+    """Read an envelope of any schema ever written.
+
+    Raises:
+        EnvelopeError: not an envelope; the sentence names the member.
+        UnsupportedSchema: written by a newer Lifeboat.
+    """
+    try:
+        document = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise EnvelopeError(f"The envelope is not JSON: {error}.") from error
+    if not isinstance(document, dict):
+        raise EnvelopeError("The envelope is not a JSON object.")
+    schema = document.get("schema")
+    if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
+        raise EnvelopeError("The envelope's member schema is missing or not a positive integer.")
+    if schema > SCHEMA:
+        raise UnsupportedSchema(
+            f"The envelope has schema {schema}; this Lifeboat reads up to {SCHEMA}. Upgrade it."
+        )
+    return _decode_v1(raw, document)
+
+
+def _decode_v1(raw: bytes, document: dict[str, Any]) -> Envelope:
+    return Envelope(
+        raw=raw,
+        task_id=_named(document, "taskId", is_task_id),
+        type=_named(document, "type", is_type),
+        queue=_named(document, "queue", is_queue),
+        tenant=_named(document, "tenant", is_queue),
+        payload=_member(document, "payload", dict),
+        run=_positive(document, "run"),
+        request_digest=_member(document, "requestDigest", str),
+        accepted_at_ms=_positive(document, "acceptedAt"),
+        context=_member(document, "context", dict),
+        options=_member(document, "options", dict),
+    )
+
+
+def _member(document: dict[str, Any], name: str, kind: type[T]) -> T:
+    value = document.get(name)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise EnvelopeError(f"The envelope's member {name} is missing or no {kind.__name__}.")
+    return value
+
+
+def _named(document: dict[str, Any], name: str, rule: Any) -> str:
+    value = _member(document, name, str)
+    if not rule(value):
+        raise EnvelopeError(f"The envelope's member {name} breaks the rule for its name.")
+    return value
+
+
+def _positive(document: dict[str, Any], name: str) -> int:
+    value = _member(document, name, int)
+    if value < 1:
+        raise EnvelopeError(f"The envelope's member {name} must be at least 1.")
+    return value

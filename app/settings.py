@@ -1,0 +1,177 @@
+"""Settings: the only reader of the environment (``LIFEBOAT_*`` and a ``.env`` file).
+
+One frozen object, read once by a process's entry point and handed down. ``docs/reference/
+settings.md`` is generated from the descriptions here.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.errors import SettingsError
+from app.names import is_queue
+
+MIB = 1_048_576
+DAY_MS = 86_400_000
+
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """Everything a user may set; each field is the variable ``LIFEBOAT_<FIELD>``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LIFEBOAT_", env_file=".env", frozen=True, extra="ignore"
+    )
+
+    redis_url: str = Field("redis://127.0.0.1:6379/0", description="The working set.")
+    rabbitmq_url: str | None = Field(
+        None, description="AMQP URL with the env's vhost. Unset: no mirror, every receipt degraded."
+    )
+    rabbitmq_management_url: str | None = Field(
+        None, description="Management API, `http://user:password@host:15672`, for read-backs."
+    )
+    mongo_url: str | None = Field(None, description="Ledger in MongoDB (names the database).")
+    sqlite_path: Path | None = Field(None, description="Ledger in this SQLite file instead.")
+
+    env: str = Field("default", description="Keeps systems apart that share servers.")
+    tenant: str = Field("default", description="Whose tasks these are, until keys exist.")
+    queues: Names = Field((), description="If set, the closed list of queues (comma-separated).")
+
+    http_host: str = Field("127.0.0.1", description="Address of the HTTP API.")
+    http_port: int = Field(8000, ge=0, le=65535, description="Port of the HTTP API, 0 = any.")
+    allow_anonymous: bool = Field(
+        False, description="Serve beyond loopback although there are no API keys yet."
+    )
+    worker_port: int = Field(9101, ge=0, le=65535, description="Worker's health port, 0 = none.")
+    mirror_port: int = Field(9102, ge=0, le=65535, description="Mirror's health port, 0 = none.")
+    rehydrator_port: int = Field(
+        9103, ge=0, le=65535, description="Rehydrator's health port, 0 = none."
+    )
+
+    durability: Literal["fast", "fsync", "mirrored"] | None = Field(
+        None, description="Level a submit asks for; unset: mirrored with RabbitMQ, else fast."
+    )
+    on_degraded: Literal["accept", "refuse"] = Field(
+        "accept", description="What a submit gets when its level is not reached in time."
+    )
+    on_redis_away: Literal["reject"] = Field(
+        "reject", description="What a submit gets while Redis is away: 503 at once."
+    )
+    confirm_timeout_ms: int = Field(
+        5_000, ge=50, le=60_000, description="How long a submit waits for its level."
+    )
+    store_timeout_ms: int = Field(
+        5_000, ge=100, le=60_000, description="Deadline of one call to a store."
+    )
+    redis_connect_timeout_ms: int = Field(
+        500, ge=50, le=10_000, description="Redis not reached by then counts as away."
+    )
+
+    concurrency: int = Field(50, ge=1, le=10_000, description="Tasks one worker runs at a time.")
+    lease_ms: int = Field(
+        30_000, ge=500, le=3_600_000, description="A worker silent for so long loses its tasks."
+    )
+    grace_ms: int = Field(
+        20_000, ge=0, le=3_600_000, description="A stopping worker waits so long for its tasks."
+    )
+    deliver_allow: Names = Field(
+        (), description="Hosts and networks `http.deliver` may call although they are private."
+    )
+    dedup_hours: float = Field(
+        24, gt=0, le=24 * 366, description="How long Redis remembers a caller-given task id."
+    )
+    record_days: int = Field(30, ge=1, le=3_660, description="How long the ledger keeps outcomes.")
+
+    mirror_window: int = Field(
+        2_000, ge=1, le=50_000, description="Publishes that may wait for their confirm."
+    )
+    mirror_publisher: Literal["batched", "plain"] = Field(
+        "batched", description="Path to the broker: joined frames, or aio-pika's own publish."
+    )
+    mirror_lease_ms: int = Field(
+        5_000, ge=500, le=60_000, description="A mirror silent for so long is replaced."
+    )
+    rehydrator_window: int = Field(
+        20_000, ge=100, le=60_000, description="Copies held at a time, per channel."
+    )
+    rehydrator_lease_ms: int = Field(
+        10_000, ge=1_000, le=60_000, description="A rehydrator silent for so long is replaced."
+    )
+    refresh_after_ms: int = Field(
+        300_000, ge=1_000, le=1_500_000, description="A copy held longer is written again."
+    )
+
+    queue_max: int = Field(1_000_000, ge=1, description="Open tasks a queue may hold, else 429.")
+    unmirrored_max: int = Field(
+        500_000, ge=1, description="Unmirrored tasks a queue may hold, else 429."
+    )
+    limit_queues: int = Field(200, ge=1, description="Queues a tenant may have.")
+    limit_envelope: int = Field(MIB, ge=1_024, le=16 * MIB, description="Bytes of an envelope.")
+    limit_headers: int = Field(
+        16_384, ge=1_024, le=65_536, description="Bytes of a request's headers."
+    )
+    limit_depth: int = Field(64, ge=4, le=512, description="Nesting of a request's JSON.")
+    limit_context: int = Field(256, ge=16, le=4_096, description="Characters of a context text.")
+    limit_result: int = Field(MIB, ge=1_024, le=8 * MIB, description="Bytes of a result.")
+    limit_error: int = Field(4_096, ge=256, le=65_536, description="Bytes of an error's text.")
+    limit_wait: int = Field(60, ge=1, le=600, description="Seconds a request may wait.")
+
+    adopt_ledger: bool = Field(
+        False, description="Accept a ledger that Redis and the copies do not know."
+    )
+
+    @field_validator("queues", "deliver_allow", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @model_validator(mode="after")
+    def _relations(self) -> Self:
+        for field in ("env", "tenant"):
+            if not is_queue(getattr(self, field)):
+                raise ValueError(f"LIFEBOAT_{field.upper()} must match [a-z0-9][a-z0-9_-]{{0,62}}")
+        for queue in self.queues:
+            if not is_queue(queue):
+                raise ValueError(f"LIFEBOAT_QUEUES: {queue!r} must match [a-z0-9][a-z0-9_-]{{0,62}}")
+        if self.mongo_url and self.sqlite_path:
+            raise ValueError("set LIFEBOAT_MONGO_URL or LIFEBOAT_SQLITE_PATH, not both")
+        if self.durability == "mirrored" and not self.rabbitmq_url:
+            raise ValueError("LIFEBOAT_DURABILITY=mirrored needs LIFEBOAT_RABBITMQ_URL")
+        return self
+
+    @property
+    def default_durability(self) -> str:
+        """The level of a submit that names none."""
+        return self.durability or ("mirrored" if self.rabbitmq_url else "fast")
+
+    @property
+    def dedup_ms(self) -> int:
+        """How long Redis remembers a settled, caller-given task id."""
+        return round(self.dedup_hours * 3_600_000)
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the environment.
+
+    Raises:
+        SettingsError: a value is out of its range or contradicts another; names each variable.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError(_sentence(error)) from error
+
+
+def _sentence(error: ValidationError) -> str:
+    parts = []
+    for problem in error.errors():
+        name = "".join(f"LIFEBOAT_{str(place).upper()}: " for place in problem["loc"][:1])
+        parts.append(name + problem["msg"].removeprefix("Value error, "))
+    return "Settings are wrong: " + "; ".join(parts) + "."
+
+
