@@ -1,0 +1,1 @@
+"""The ledger: what happened, once. MongoDB, or one SQLite file for a system on one machine."""

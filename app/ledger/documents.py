@@ -1,0 +1,112 @@
+"""Records as MongoDB documents and back. Pure."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from app.ledger.records import (
+    AttemptRecord,
+    ErrorInfo,
+    FinishedPart,
+    LedgerRecord,
+    OpenPart,
+    Standing,
+    attempt_from,
+)
+from app.names import TaskKey
+from app.state import TERMINAL, TaskState
+
+DAY_S = 86_400
+STANDING_PROJECTION = {
+    "requestDigest": 1,
+    "finished.run": 1,
+    "finished.state": 1,
+    "finished.by": 1,
+    "open": 1,
+}
+
+
+def finished_document(finished: FinishedPart) -> dict[str, Any]:
+    """``finished`` of a document."""
+    return {
+        "run": finished.run,
+        "state": finished.state,
+        "at": finished.at_ms,
+        "by": finished.by,
+        "attempt": finished.attempt,
+        "result": finished.result,
+        "error": asdict(finished.error) if finished.error else None,
+    }
+
+
+def open_document(part: OpenPart) -> dict[str, Any]:
+    """``open`` of a document; the order of members matters where MongoDB compares it whole."""
+    return {
+        "run": part.run,
+        "attempt": part.attempt,
+        "phase": part.phase,
+        "due": part.due_ms,
+        "lost": part.lost,
+        "by": part.by,
+    }
+
+
+def expiry(finished: FinishedPart, record_days: int) -> datetime:
+    """When the record may go: parked ones never."""
+    if TaskState(finished.state) not in TERMINAL:
+        return datetime(9999, 1, 1, tzinfo=UTC)
+    return datetime.fromtimestamp(finished.at_ms / 1000 + record_days * DAY_S, tz=UTC)
+
+
+def standing(document: dict[str, Any]) -> Standing:
+    """What an ask needs of a document."""
+    finished = document.get("finished") or {}
+    return Standing(
+        request_digest=document["requestDigest"],
+        finished_run=finished.get("run", 0),
+        finished_state=finished.get("state", ""),
+        finished_by=finished.get("by", ""),
+        open=_open(document.get("open")),
+    )
+
+
+def record(key: TaskKey, document: dict[str, Any]) -> LedgerRecord:
+    """Everything in a document."""
+    finished = document.get("finished")
+    attempts: tuple[AttemptRecord, ...] = tuple(
+        attempt_from(each) for each in document.get("attempts", ())
+    )
+    return LedgerRecord(
+        key=key,
+        request_digest=document["requestDigest"],
+        envelope=document.get("envelope"),
+        finished=_finished(finished) if finished else None,
+        open=_open(document.get("open")),
+        attempts=attempts,
+    )
+
+
+def _finished(document: dict[str, Any]) -> FinishedPart:
+    error = document["error"]
+    return FinishedPart(
+        run=document["run"],
+        state=document["state"],
+        at_ms=document["at"],
+        by=document["by"],
+        attempt=document["attempt"],
+        result=document["result"],
+        error=ErrorInfo(**error) if error else None,
+    )
+
+
+def _open(document: dict[str, Any] | None) -> OpenPart | None:
+    if not document:
+        return None
+    return OpenPart(
+        run=document["run"],
+        attempt=document["attempt"],
+        phase=document["phase"],
+        due_ms=document["due"],
+        lost=document["lost"],
+        by=document["by"],
+    )

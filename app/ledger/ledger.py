@@ -1,0 +1,97 @@
+"""The seam between Lifeboat and its ledger. Two stores stand behind it, one test suite before it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from app.ledger.records import (
+    Finish,
+    FinishResult,
+    LeaseView,
+    LedgerRecord,
+    OpenWrite,
+    QuarantineRecord,
+    QueueRecord,
+    RehydrationRecord,
+    Standing,
+)
+from app.names import TaskKey
+
+
+class Ledger(Protocol):
+    """The record of outcomes, and of what else must outlive Redis.
+
+    Every call has a deadline and raises ``Unavailable`` when the store is away or slower than that:
+    a write may then have happened or not; repeating it is harmless.
+    """
+
+    @property
+    def identity(self) -> str:
+        """Who this ledger is (empty before ``open``)."""
+
+    async def open(self) -> None:
+        """Connect, make indexes, read or create the identity.
+
+        Raises:
+            LedgerMismatch: this ledger belongs to another env.
+        """
+
+    async def close(self) -> None:
+        """Let go of the store."""
+
+    async def ping(self) -> None:
+        """One round trip."""
+
+    async def finish(self, writes: Sequence[Finish]) -> list[FinishResult]:
+        """Record outcomes, each once (rule 2); answers in order."""
+
+    async def record_open(self, writes: Sequence[OpenWrite]) -> list[bool]:
+        """Record how far runs got (rule 4); whether each is in force."""
+
+    async def ask(self, keys: Sequence[TaskKey]) -> Mapping[TaskKey, Standing]:
+        """How tasks stand, by a majority read; unknown ones are left out."""
+
+    async def get(self, key: TaskKey) -> LedgerRecord | None:
+        """Everything known of one task."""
+
+    async def finished_ids(self, tenant: str, queue: str) -> Mapping[str, str]:
+        """Task id -> state of all finished tasks of a queue (for drills and small queues)."""
+
+    async def ensure_queue(self, tenant: str, queue: str, limit: int) -> None:
+        """Make a queue exist.
+
+        Raises:
+            QueueLimitReached: the tenant already has ``limit`` queues.
+        """
+
+    async def queues(self) -> list[QueueRecord]:
+        """Every queue that exists."""
+
+    async def parked_counts(self, tenant: str, queue: str) -> Mapping[str, int]:
+        """How many tasks of a queue are ``dead`` and ``suspended``."""
+
+    async def acquire_lease(self, name: str, owner: str, ttl_ms: int) -> bool:
+        """Take a free, expired or own lease."""
+
+    async def renew_lease(self, name: str, owner: str, ttl_ms: int) -> LeaseView:
+        """Keep a lease and learn whether somebody wants it."""
+
+    async def request_lease(self, name: str, by: str) -> None:
+        """Ask the holder to hand over; cleared when anybody acquires it."""
+
+    async def release_lease(self, name: str, owner: str) -> None:
+        """Give a lease back."""
+
+    async def put_rehydration(self, record: RehydrationRecord) -> None:
+        """Write a run's record, replacing an older one of the same id."""
+
+    async def rehydrations(self, limit: int) -> list[RehydrationRecord]:
+        """The latest runs, newest first."""
+
+    async def put_quarantine(self, record: QuarantineRecord) -> None:
+        """Keep a copy for a person; repeating it changes nothing."""
+
+    async def quarantined(self, limit: int) -> list[QuarantineRecord]:
+        """What lies in the quarantine, newest first."""
+
+    async def expire(self, now_ms: int) -> int:
+        """Drop terminal records older than their days where the store does not do so itself."""

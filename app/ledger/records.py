@@ -1,0 +1,204 @@
+"""What the ledger holds, and the two decisions it takes. Pure.
+
+A record stands for one task: its latest finished run, beside it the open part of an unfinished run
+(design section 8), and the history of attempts.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from app.names import TaskKey
+
+HISTORY_MAX = 200
+
+Phase = Literal["started", "failed"]
+Outcome = Literal["succeeded", "failed", "timeout", "lost", "cancelled", "given_back"]
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorInfo:
+    """Why an attempt failed."""
+
+    type: str
+    message: str
+    retryable: bool
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """One attempt that ended; times in ms."""
+
+    run: int
+    attempt: int
+    worker: str
+    started_at: int
+    finished_at: int
+    outcome: Outcome
+    error: ErrorInfo | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPart:
+    """How far an unfinished run got: attempt ``attempt`` started, or failed with a next due time."""
+
+    run: int
+    attempt: int
+    phase: Phase
+    due_ms: int
+    lost: bool
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedPart:
+    """The outcome of a run. ``by`` is the writer's nonce; ``result`` is JSON."""
+
+    run: int
+    state: str
+    at_ms: int
+    by: str
+    attempt: int
+    result: bytes | None
+    error: ErrorInfo | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """A wish to record the outcome of a run."""
+
+    key: TaskKey
+    request_digest: str
+    envelope: bytes
+    finished: FinishedPart
+    attempt: AttemptRecord | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FinishResult:
+    """Whether the write is in force, and which run and state are recorded now."""
+
+    won: bool
+    run: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenWrite:
+    """A wish to record how far an unfinished run got.
+
+    With ``check`` the open part of this run must still equal ``expected`` (compare-and-set, rule 4).
+    """
+
+    key: TaskKey
+    request_digest: str
+    part: OpenPart
+    attempt: AttemptRecord | None = None
+    check: bool = False
+    expected: OpenPart | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What an ask brings: enough to decide, no payload."""
+
+    request_digest: str
+    finished_run: int
+    finished_state: str
+    finished_by: str
+    open: OpenPart | None
+
+    def is_finished(self, run: int) -> bool:
+        """Rule 2: a copy or entry of ``run`` is finished if this run or a later one is."""
+        return self.finished_run >= run
+
+    def open_of(self, run: int) -> OpenPart | None:
+        """The open part, if it is of this very run."""
+        return self.open if self.open is not None and self.open.run == run else None
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRecord:
+    """Everything known of a task."""
+
+    key: TaskKey
+    request_digest: str
+    envelope: bytes | None
+    finished: FinishedPart | None
+    open: OpenPart | None
+    attempts: tuple[AttemptRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRecord:
+    """A queue that exists."""
+
+    tenant: str
+    queue: str
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseView:
+    """A lease after a renewal: still held? Does somebody want it?"""
+
+    held: bool
+    wanted_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RehydrationRecord:
+    """A rehydrate run; state is running, complete, partial or failed."""
+
+    id: str
+    state: str
+    started_at_ms: int
+    finished_at_ms: int | None = None
+    dry_run: bool = False
+    queue: str | None = None
+    tenant: str | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineRecord:
+    """A copy nobody may act on before a person looked at it."""
+
+    id: str
+    reason: str
+    queue: str
+    tenant: str
+    task_id: str
+    headers: Mapping[str, str]
+    body: bytes
+    at_ms: int
+
+
+def finish_wins(recorded_run: int, run: int) -> bool:
+    """Rule 2: a finished write wins over none (0) or over a lower run; else the first stays."""
+    return recorded_run < run
+
+
+def open_applies(finished_run: int, current: OpenPart | None, write: OpenWrite) -> bool:
+    """Rule 4: whether an open write may replace what stands there."""
+    part = write.part
+    if finished_run >= part.run:
+        return False
+    same_run = current if current is not None and current.run == part.run else None
+    if current is not None and current.run > part.run:
+        return False
+    if write.check:
+        return same_run == write.expected
+    return same_run is None or part.attempt >= same_run.attempt
+
+
+def attempt_document(attempt: AttemptRecord) -> dict[str, Any]:
+    """An attempt as both stores keep it."""
+    return asdict(attempt)
+
+
+def attempt_from(document: Mapping[str, Any]) -> AttemptRecord:
+    """The reverse of ``attempt_document``."""
+    error = document["error"]
+    return AttemptRecord(**{**document, "error": ErrorInfo(**error) if error else None})

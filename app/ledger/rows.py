@@ -1,0 +1,144 @@
+"""Records as SQLite rows: the two conditional writes and the way back."""
+
+import sqlite3
+from dataclasses import asdict
+
+import orjson
+
+from app.ledger.records import (
+    HISTORY_MAX,
+    AttemptRecord,
+    ErrorInfo,
+    Finish,
+    FinishedPart,
+    FinishResult,
+    LedgerRecord,
+    OpenPart,
+    OpenWrite,
+    Standing,
+    attempt_document,
+    attempt_from,
+    finish_wins,
+    open_applies,
+)
+from app.names import TaskKey
+
+
+def finish(db: sqlite3.Connection, write: Finish) -> FinishResult:
+    """Record one outcome unless this run or a later one has one."""
+    row = _row(db, write.key, write.request_digest)
+    finished = write.finished
+    if not finish_wins(row["finished_run"], finished.run):
+        won = row["finished_by"] == finished.by
+        return FinishResult(won, row["finished_run"], row["finished_state"])
+    db.execute(
+        "UPDATE records SET request_digest = ?, envelope = ?, finished_run = ?, finished_state = ?,"
+        " finished_at = ?, finished_by = ?, finished_attempt = ?, result = ?, error = ?,"
+        " attempts = ?, open_run = 0 WHERE id = ?",
+        (
+            write.request_digest,
+            write.envelope,
+            finished.run,
+            finished.state,
+            finished.at_ms,
+            finished.by,
+            finished.attempt,
+            finished.result,
+            orjson.dumps(asdict(finished.error)).decode() if finished.error else None,
+            _history(row["attempts"], write.attempt),
+            write.key.full,
+        ),
+    )
+    return FinishResult(True, finished.run, finished.state)
+
+
+def record_open(db: sqlite3.Connection, write: OpenWrite) -> bool:
+    """Record how far a run got, if rule 4 lets it."""
+    row = _row(db, write.key, write.request_digest)
+    current, part = _open(row), write.part
+    if current == part:
+        return True
+    if not open_applies(row["finished_run"], current, write):
+        return False
+    db.execute(
+        "UPDATE records SET open_run = ?, open_attempt = ?, open_phase = ?, open_due = ?,"
+        " open_lost = ?, open_by = ?, attempts = ? WHERE id = ?",
+        (
+            part.run,
+            part.attempt,
+            part.phase,
+            part.due_ms,
+            int(part.lost),
+            part.by,
+            _history(row["attempts"], write.attempt),
+            write.key.full,
+        ),
+    )
+    return True
+
+
+def standing(row: sqlite3.Row) -> Standing:
+    """What an ask needs of a row."""
+    return Standing(
+        request_digest=row["request_digest"],
+        finished_run=row["finished_run"],
+        finished_state=row["finished_state"],
+        finished_by=row["finished_by"],
+        open=_open(row),
+    )
+
+
+def record(key: TaskKey, row: sqlite3.Row) -> LedgerRecord:
+    """Everything in a row."""
+    return LedgerRecord(
+        key=key,
+        request_digest=row["request_digest"],
+        envelope=row["envelope"],
+        finished=_finished(row),
+        open=_open(row),
+        attempts=tuple(attempt_from(each) for each in orjson.loads(row["attempts"])),
+    )
+
+
+def _row(db: sqlite3.Connection, key: TaskKey, digest: str) -> sqlite3.Row:
+    db.execute(
+        "INSERT INTO records (id, tenant, queue, request_digest) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT DO NOTHING",
+        (key.full, key.tenant, key.queue, digest),
+    )
+    row: sqlite3.Row = db.execute("SELECT * FROM records WHERE id = ?", (key.full,)).fetchone()
+    return row
+
+
+def _history(attempts: str, new: AttemptRecord | None) -> str:
+    if new is None:
+        return attempts
+    history = [*orjson.loads(attempts), attempt_document(new)][-HISTORY_MAX:]
+    return orjson.dumps(history).decode()
+
+
+def _open(row: sqlite3.Row) -> OpenPart | None:
+    if not row["open_run"]:
+        return None
+    return OpenPart(
+        run=row["open_run"],
+        attempt=row["open_attempt"],
+        phase=row["open_phase"],
+        due_ms=row["open_due"],
+        lost=bool(row["open_lost"]),
+        by=row["open_by"],
+    )
+
+
+def _finished(row: sqlite3.Row) -> FinishedPart | None:
+    if not row["finished_run"]:
+        return None
+    return FinishedPart(
+        run=row["finished_run"],
+        state=row["finished_state"],
+        at_ms=row["finished_at"],
+        by=row["finished_by"],
+        attempt=row["finished_attempt"],
+        result=row["result"],
+        error=ErrorInfo(**orjson.loads(row["error"])) if row["error"] else None,
+    )
