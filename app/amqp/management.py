@@ -1,0 +1,107 @@
+"""RabbitMQ's management API: what AMQP cannot say, each call with a deadline.
+
+Its counters lag by about 5 s and may be missing just after a start or a lost node; use
+``app.amqp.declare.ready_count`` for a fresh count.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import aiohttp
+
+from app.amqp.connection import CALL_TIMEOUT_MS, STORE
+from app.amqp.topology import differences, mismatch_sentence
+from app.errors import TopologyMismatch, Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFacts:
+    """What the management API says about a queue; None: it does not know (yet)."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    members: tuple[str, ...]
+    online: tuple[str, ...]
+    leader: str | None
+    ready: int | None
+    unacked: int | None
+
+
+class Management:
+    """Reads one vhost over HTTP. Close it."""
+
+    def __init__(self, url: str, vhost: str, *, timeout_ms: int = CALL_TIMEOUT_MS) -> None:
+        """``url`` like ``http://user:password@host:15672``."""
+        self._url = url.rstrip("/")
+        self._vhost = quote(vhost, safe="")
+        place = urlsplit(url)
+        self._place = f"{place.hostname}:{place.port}"
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=timeout_ms / 1000)
+        )
+
+    async def close(self) -> None:
+        """Let go of the HTTP connections."""
+        await self._session.close()
+
+    async def queue(self, name: str) -> QueueFacts | None:
+        """One queue; None: there is none.
+
+        Raises:
+            Unavailable: the API is away, slow or refuses.
+        """
+        found = await self._get(f"/api/queues/{self._vhost}/{quote(name, safe='')}")
+        return None if found is None else _facts(found)
+
+    async def queues(self) -> list[QueueFacts]:
+        """Every queue of the vhost.
+
+        Raises:
+            Unavailable: the API is away, slow or refuses.
+        """
+        return [_facts(each) for each in await self._get(f"/api/queues/{self._vhost}") or ()]
+
+    async def verify_queue(self, name: str) -> QueueFacts:
+        """Read the queue back and compare its arguments with ours.
+
+        Raises:
+            TopologyMismatch: it is missing or its arguments differ; the sentence names them.
+            Unavailable: the API is away, slow or refuses.
+        """
+        facts = await self.queue(name)
+        if facts is None:
+            raise TopologyMismatch(f"The RabbitMQ queue {name} is missing: declare it first.")
+        if found := differences(name, facts.arguments):
+            raise TopologyMismatch(mismatch_sentence(name, found, ""))
+        return facts
+
+    async def _get(self, path: str) -> Any:
+        try:
+            async with self._session.get(self._url + path) as response:
+                if response.status == HTTPStatus.NOT_FOUND:
+                    return None
+                if response.status != HTTPStatus.OK:
+                    raise Unavailable(STORE, self._said(f"answered {response.status}"))
+                return await response.json()
+        except TimeoutError as error:
+            raise Unavailable(STORE, self._said("gave no answer in time")) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unavailable(STORE, self._said(f"cannot be asked: {error}")) from error
+
+    def _said(self, words: str) -> str:
+        return f"its management API at {self._place} {words}"
+
+
+def _facts(found: Mapping[str, Any]) -> QueueFacts:
+    return QueueFacts(
+        name=found["name"],
+        arguments=found.get("arguments") or {},
+        members=tuple(found.get("members") or ()),
+        online=tuple(found.get("online") or ()),
+        leader=found.get("leader"),
+        ready=found.get("messages_ready"),
+        unacked=found.get("messages_unacknowledged"),
+    )

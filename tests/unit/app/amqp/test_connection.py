@@ -1,0 +1,65 @@
+"""The broker's errors in our words."""
+
+import asyncio
+
+import pytest
+from aiormq.exceptions import ConnectionClosed
+
+from app.amqp.connection import broker_call, describe, vhost_of, was_closed_by_operator
+from app.errors import EnvMismatch, Unavailable
+
+
+async def test_a_cancellation_nobody_asked_for_is_a_lost_connection():
+    with pytest.raises(Unavailable) as caught:
+        async with broker_call(1_000):
+            raise asyncio.CancelledError
+    assert caught.value.store == "rabbitmq"
+
+
+async def test_a_cancellation_asked_for_passes():
+    async def call():
+        async with broker_call(60_000):
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(call())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_the_deadline_is_unavailable_too():
+    with pytest.raises(Unavailable, match="no answer in time"):
+        async with broker_call(10):
+            await asyncio.Event().wait()
+
+
+async def test_our_own_errors_pass_unchanged():
+    with pytest.raises(EnvMismatch):
+        async with broker_call(1_000):
+            raise EnvMismatch("stop")
+
+
+@pytest.mark.parametrize(
+    ("url", "vhost"),
+    [
+        ("amqp://guest:guest@127.0.0.1:5672/", "/"),
+        ("amqp://guest:guest@127.0.0.1:5672", "/"),
+        ("amqp://guest:guest@127.0.0.1:5672/orders", "orders"),
+        ("amqp://guest:guest@127.0.0.1:5672/%2F", "/"),
+        ("amqp://guest:guest@127.0.0.1:5672/a%20b?heartbeat=3", "a b"),
+    ],
+)
+def test_the_vhost_of_a_url(url, vhost):
+    assert vhost_of(url) == vhost
+
+
+def test_a_close_keeps_the_brokers_words():
+    error = ConnectionClosed(320, "CONNECTION_FORCED - Closed via management plugin")
+    assert describe(error).endswith("CONNECTION_FORCED - Closed via management plugin")
+    assert was_closed_by_operator(error)
+
+
+@pytest.mark.parametrize("error", [None, ConnectionClosed(0, "normal closed"), OSError("gone")])
+def test_other_ends_are_nobodys_hand(error):
+    assert not was_closed_by_operator(error)
