@@ -13,6 +13,7 @@ from tests.integration.amqp.material import QUEUE
 from tests.integration.amqp.proxy import Proxy
 from tests.support.eventually import eventually
 
+
 @pytest.fixture
 async def connection(rabbitmq_url):
     connection = await open_connection(rabbitmq_url, "test")
