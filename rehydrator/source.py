@@ -1,0 +1,273 @@
+"""The source: copies delivered from a mirror queue, held unacked until their owner lets them go.
+
+One connection, one or more channels with one consumer each. Nothing is opened anew in secret: with
+a channel everything held on it is back in the queue and its delivery tags are void, so the owner
+must learn of it (``CopiesLost``, ``lost``), forget what it knew and open another source.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self, cast
+
+from aio_pika.abc import AbstractConnection
+from aiormq import Channel
+from aiormq.abc import ChannelFrame, ConsumerCallback, DeliveredMessage
+
+from app.amqp.connection import (
+    CALL_TIMEOUT_MS,
+    broker_call,
+    close_connection,
+    describe,
+    open_connection,
+    underlay,
+    was_closed_by_operator,
+)
+from app.amqp.declare import ready_count
+from app.amqp.topology import mirror_queue
+from app.errors import Unavailable
+from rehydrator.acks import ack_frames
+
+log = logging.getLogger(__name__)
+
+PREFETCH_MAX: Final = 60_000
+"""Per consumer; AMQP allows 65,535, and 0 would mean 2,000 on a quorum queue."""
+RETURN_TIMEOUT_MS: Final = 2_000
+RETURN_POLL_S: Final = 0.02
+
+
+class CopiesLost(Unavailable):
+    """The connection or a channel is gone; whatever was held is in the queue again.
+
+    ``by_operator``: a person closed the connection, to work on the queue by hand: stay away
+    (contract section 7).
+    """
+
+    def __init__(self, detail: str, *, by_operator: bool = False) -> None:
+        self.by_operator = by_operator
+        super().__init__("rabbitmq", detail)
+
+
+class Lane:
+    """One channel, its consumer, and the tags delivered on it that are not acked, rising."""
+
+    __slots__ = ("channel", "consumer_tag", "held")
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.consumer_tag = ""
+        self.held: dict[int, None] = {}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Delivery:
+    """One message in hand; ``lane`` and ``tag`` are the source's own."""
+
+    lane: Lane
+    tag: int
+    headers: Mapping[str, Any]
+    body: bytes
+    type: str | None
+    message_id: str | None
+    redelivered: bool
+
+
+class CopySource:
+    """Consumes the mirror queue of one logical queue; made by ``open``, ended by ``hand_back``."""
+
+    def __init__(self, connection: AbstractConnection, queue: str, prefetch: int) -> None:
+        self._connection = connection
+        self._queue = queue
+        self._prefetch = prefetch
+        self._lanes: list[Lane] = []
+        self._arrived: deque[Delivery] = deque()
+        self._wake = asyncio.Event()
+        self._acking = asyncio.Lock()
+        self._end: CopiesLost | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self.lost = asyncio.Event()
+        """Set when what was held is lost to us; not by ``hand_back``."""
+
+    @classmethod
+    async def open(
+        cls, url: str, queue: str, *, prefetch: int, process: str = "rehydrator"
+    ) -> Self:
+        """Connect and consume; at most ``prefetch`` copies are held at a time (1 to 60,000).
+
+        Raises:
+            Unavailable: the broker is away, or the queue is missing.
+        """
+        if not 1 <= prefetch <= PREFETCH_MAX:
+            raise ValueError(f"prefetch must be 1 to {PREFETCH_MAX}, not {prefetch}")
+        source = cls(await open_connection(url, process), queue, prefetch)
+        try:
+            await source.grow()
+        except BaseException:
+            source._end = CopiesLost("it was never opened")
+            await close_connection(source._connection)
+            raise
+        return source
+
+    @property
+    def held(self) -> int:
+        """Copies delivered and not acked, those not yet taken by ``batch`` included."""
+        return sum(len(lane.held) for lane in self._lanes)
+
+    @property
+    def window(self) -> int:
+        """Copies that may be held at a time."""
+        return self._prefetch * len(self._lanes)
+
+    async def grow(self) -> None:
+        """Hold as many again, through one more channel.
+
+        Raises:
+            Unavailable: the broker is away, or the queue is missing.
+        """
+        self._raise_if_ended()
+        async with broker_call(CALL_TIMEOUT_MS):
+            lane = Lane(
+                cast(Channel, await underlay(self._connection).channel(publisher_confirms=False))
+            )
+            lane.channel.closing.add_done_callback(self._on_closed)
+            lane.channel.on_consumer_cancel_callbacks.add(self._on_cancelled)
+            await lane.channel.basic_qos(prefetch_count=self._prefetch)
+            self._lanes.append(lane)
+            started = await lane.channel.basic_consume(
+                mirror_queue(self._queue), self._receiver(lane)
+            )
+            lane.consumer_tag = started.consumer_tag or ""
+
+    async def batch(self, max_n: int, wait_ms: int) -> list[Delivery]:
+        """What has arrived, in the order of arrival, ``max_n`` at most; waits for the first one.
+
+        Empty when nothing came within ``wait_ms``.
+
+        Raises:
+            CopiesLost: see there; also after ``hand_back``.
+        """
+        if not self._arrived and self._end is None:
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(wait_ms / 1000):
+                    await self._wake.wait()
+            except TimeoutError:
+                return []
+        self._raise_if_ended()
+        return [self._arrived.popleft() for _ in range(min(max_n, len(self._arrived)))]
+
+    async def ack(self, deliveries: Iterable[Delivery]) -> int:
+        """Let copies go for good; returns how many acks were written.
+
+        Deliveries of a lost channel, and those acked before, are passed over: their tags are void
+        and their copies back in the queue. An ack the broker never read means the same.
+
+        Raises:
+            Unavailable: the broker takes no more acks; those of ``deliveries`` may be held still.
+        """
+        chosen: dict[Lane, set[int]] = {}
+        for delivery in deliveries:
+            chosen.setdefault(delivery.lane, set()).add(delivery.tag)
+        async with self._acking:
+            return sum([await self._ack(lane, tags) for lane, tags in chosen.items()])
+
+    async def hand_back(self) -> bool:
+        """Stop consuming and let everything held return to the queue; close the connection.
+
+        Returns whether as many copies as were held were then seen ready in the queue. The broker
+        returns them only after it has answered the close. False: it did not say so in time; they
+        return nevertheless, with the connection.
+        """
+        if self._end is not None:
+            return False
+        try:
+            async with broker_call(CALL_TIMEOUT_MS), self._acking:
+                for lane in self._lanes:
+                    await lane.channel.basic_cancel(lane.consumer_tag)
+                expected = self.held + await ready_count(self._connection, self._queue)
+                self._finish(CopiesLost("the copies were handed back"))
+                for lane in self._lanes:
+                    await lane.channel.close()
+            return await self._seen_ready(expected)
+        except Unavailable as error:
+            self._finish(CopiesLost(error.detail))
+            return False
+        finally:
+            await close_connection(self._connection)
+
+    async def _ack(self, lane: Lane, tags: set[int]) -> int:
+        held = tags & lane.held.keys()
+        if not held or self._end is not None or not _is_open(lane.channel):
+            return 0
+        frames = ack_frames(lane.channel.number, lane.held, held)
+        async with broker_call(CALL_TIMEOUT_MS):
+            await lane.channel.write_queue.put(ChannelFrame(frames, should_close=False))
+        for tag in held:
+            lane.held.pop(tag, None)
+        return len(held)
+
+    async def _seen_ready(self, expected: int) -> bool:
+        try:
+            async with asyncio.timeout(RETURN_TIMEOUT_MS / 1000):
+                while await ready_count(self._connection, self._queue) < expected:
+                    await asyncio.sleep(RETURN_POLL_S)
+        except TimeoutError:
+            return False
+        return True
+
+    def _receiver(self, lane: Lane) -> ConsumerCallback:
+        async def receive(message: DeliveredMessage) -> None:
+            if self._end is not None:
+                return
+            tag = cast(int, message.delivery_tag)
+            properties = message.header.properties
+            lane.held[tag] = None
+            self._arrived.append(
+                Delivery(
+                    lane=lane,
+                    tag=tag,
+                    headers=properties.headers or {},
+                    body=message.body,
+                    type=properties.message_type,
+                    message_id=properties.message_id,
+                    redelivered=bool(message.redelivered),
+                )
+            )
+            self._wake.set()
+
+        return receive
+
+    def _on_closed(self, closing: asyncio.Future[Any]) -> None:
+        error = None if closing.cancelled() else closing.exception()
+        if self._end is None:
+            detail = "the channel was closed" if error is None else describe(error)
+            self._lose(CopiesLost(detail, by_operator=was_closed_by_operator(error)))
+
+    def _on_cancelled(self, _frame: object) -> None:
+        if self._end is None:
+            self._lose(CopiesLost("the broker cancelled the consumer: its queue is gone or moved"))
+
+    def _lose(self, end: CopiesLost) -> None:
+        log.warning("Lost the copies held of %s: %s.", self._queue, end.detail)
+        self._finish(end)
+        self.lost.set()
+        self._closing = asyncio.create_task(close_connection(self._connection))
+
+    def _finish(self, end: CopiesLost) -> None:
+        self._end = self._end or end
+        self._arrived.clear()
+        for lane in self._lanes:
+            lane.held.clear()
+        self._wake.set()
+
+    def _raise_if_ended(self) -> None:
+        if self._end is not None:
+            raise CopiesLost(self._end.detail, by_operator=self._end.by_operator)
+
+
+def _is_open(channel: Channel) -> bool:
+    # aiormq 7.2.4 notes the broker's Channel.Close some turns of the loop before is_closed tells;
+    # an ack written in between would cost the whole connection.
+    return not channel.is_closed and channel._close_exception is None  # noqa: SLF001

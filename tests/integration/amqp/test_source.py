@@ -1,0 +1,254 @@
+"""Holding copies on a real broker: bounded, acked once, given back, never silently renewed."""
+
+import asyncio
+import time
+from contextlib import suppress
+
+import pytest
+
+from app.amqp.connection import open_channel
+from app.amqp.message import Copy, Fence, fence_publication, read_copy
+from app.amqp.topology import mirror_queue
+from app.errors import Unavailable
+from mirror.publisher import PublishOutcome, open_publisher
+from rehydrator.source import CopiesLost, CopySource
+from tests.integration.amqp.material import QUEUE, copies
+from tests.support.eventually import eventually
+
+
+@pytest.fixture
+async def publish(rabbitmq_url, declared):
+    publisher = open_publisher("batched", rabbitmq_url, "mirror")
+
+    async def publish(batch):
+        outcomes = await publisher.publish(batch, 20_000)
+        assert set(outcomes) == {PublishOutcome.CONFIRMED}
+
+    yield publish
+    await publisher.close()
+
+
+@pytest.fixture
+async def open_source(rabbitmq_url, declared):
+    opened = []
+
+    async def open_source(url=rabbitmq_url, prefetch=100):
+        opened.append(await CopySource.open(url, QUEUE, prefetch=prefetch))
+        return opened[-1]
+
+    yield open_source
+    for source in opened:
+        await source.hand_back()
+
+
+async def take(source, n):
+    """Exactly ``n`` deliveries."""
+    taken = []
+    while len(taken) < n:
+        batch = await source.batch(n - len(taken), 5_000)
+        assert batch
+        taken += batch
+    return taken
+
+
+def ids(deliveries):
+    return [each.headers["x-task-id"] for each in deliveries]
+
+
+async def ready_is(declared, n):
+    return await declared() == n
+
+
+async def test_copies_arrive_in_order_and_whole(publish, open_source):
+    sent = copies(50, size=300_000)
+    await publish(sent)
+    source = await open_source()
+    got = await take(source, 50)
+    assert [each.body for each in got] == [each.body for each in sent]
+    assert [each.message_id for each in got] != [None] * 50
+    for each in got:
+        assert isinstance(read_copy(each.headers, each.body, each.type), Copy)
+        assert not each.redelivered
+
+
+async def test_a_fence_arrives(publish, open_source):
+    await publish([fence_publication(QUEUE, "run-1", 7)])
+    source = await open_source()
+    (got,) = await take(source, 1)
+    assert read_copy(got.headers, got.body, got.type) == Fence("run-1")
+
+
+async def test_an_empty_queue_costs_the_wait(open_source):
+    source = await open_source()
+    started = time.monotonic()
+    assert await source.batch(10, 200) == []
+    assert 0.15 < time.monotonic() - started < 1
+    assert await source.batch(10, 0) == []
+
+
+async def test_a_batch_does_not_wait_to_be_full(publish, open_source):
+    source = await open_source()
+    waiting = asyncio.create_task(source.batch(1_000, 20_000))
+    await publish(copies(1))
+    assert len(await waiting) == 1
+
+
+async def test_no_more_is_held_than_the_window(publish, open_source, declared):
+    await publish(copies(50))
+    source = await open_source(prefetch=10)
+    got = await take(source, 10)
+    assert await source.batch(10, 200) == []
+    assert (source.held, source.window) == (10, 10)
+    await source.grow()
+    got += await take(source, 10)
+    assert (source.held, source.window) == (20, 20)
+    assert await declared() == 30
+    assert await source.ack(got[:5]) == 5
+    await take(source, 5)
+    assert source.held == 20
+    assert sorted(ids(got)) == sorted(f"task-{i}" for i in range(20))
+
+
+@pytest.mark.parametrize("prefetch", [0, -1, 60_001])
+async def test_a_window_the_broker_would_misread_is_refused(rabbitmq_url, prefetch):
+    with pytest.raises(ValueError, match="prefetch"):
+        await CopySource.open(rabbitmq_url, QUEUE, prefetch=prefetch)
+
+
+async def test_acked_copies_are_gone_and_the_others_are_not(publish, open_source, declared):
+    await publish(copies(60))
+    source = await open_source()
+    await source.grow()
+    got = await take(source, 60)
+    gone = got[:20] + got[30:40] + got[59:]
+    assert await source.ack(gone) == 31
+    assert source.held == 29
+    assert await source.hand_back()
+    assert await declared() == 29
+    left = await take(await open_source(), 29)
+    assert set(ids(left)) == set(ids(got)) - set(ids(gone))
+    assert all(each.redelivered for each in left)
+
+
+async def test_acking_twice_is_harmless(publish, open_source, declared):
+    await publish(copies(10))
+    source = await open_source()
+    got = await take(source, 10)
+    assert await source.ack([*got[:4], *got[:4]]) == 4
+    assert await source.ack(got[:4]) == 0
+    both = await asyncio.gather(source.ack(got[2:8]), source.ack(got[4:10]))
+    assert both == [4, 2]
+    assert await source.batch(1, 300) == []
+    assert not source.lost.is_set()
+    assert await declared() == 0
+
+
+async def test_handing_back_gives_everything_back(publish, open_source, declared):
+    await publish(copies(40))
+    source = await open_source(prefetch=15)
+    await source.grow()
+    got = await take(source, 20)
+    assert await source.hand_back()
+    assert await declared() == 40
+    assert source.held == 0
+    assert not source.lost.is_set()
+    assert await source.ack(got) == 0
+    with pytest.raises(CopiesLost, match="handed back"):
+        await source.batch(1, 0)
+    assert not await source.hand_back()
+
+
+async def test_a_fence_published_after_the_hand_back_comes_last(publish, open_source):
+    await publish(copies(30))
+    source = await open_source()
+    await take(source, 30)
+    assert await source.hand_back()
+    await publish([fence_publication(QUEUE, "run-1", 7)])
+    got = await take(await open_source(), 31)
+    assert [each.type for each in got].index("lifeboat.fence") == 30
+
+
+async def assert_lost(source, got, *, by_operator):
+    async with asyncio.timeout(10):
+        await source.lost.wait()
+    assert source.held == 0
+    assert await source.ack(got) == 0
+    with pytest.raises(CopiesLost) as caught:
+        await source.batch(10, 5_000)
+    assert caught.value.by_operator is by_operator
+    with pytest.raises(CopiesLost):
+        await source.grow()
+
+
+async def test_a_lost_connection_is_told_and_acks_after_it_are_harmless(
+    publish, open_source, proxy, declared
+):
+    await publish(copies(40))
+    source = await open_source(proxy.url, prefetch=30)
+    await source.grow()
+    got = await take(source, 20)
+    proxy.cut()
+    await assert_lost(source, got, by_operator=False)
+    await eventually(lambda: ready_is(declared, 40))
+    again = await take(await open_source(), 40)
+    # Tags of the lost connection mean nothing to the new one.
+    assert await source.ack(again[:0]) == 0
+    assert set(ids(again)) == {f"task-{i}" for i in range(40)}
+
+
+async def test_a_waiting_batch_learns_of_the_loss_at_once(open_source, proxy):
+    source = await open_source(proxy.url)
+    waiting = asyncio.create_task(source.batch(1, 30_000))
+    await asyncio.sleep(0)
+    proxy.cut()
+    with pytest.raises(CopiesLost):
+        async with asyncio.timeout(5):
+            await waiting
+
+
+@pytest.mark.parametrize("reason", [None, "looking into it"])
+async def test_an_operators_close_is_told_apart(
+    publish, open_source, force_close, declared, reason
+):
+    await publish(copies(10))
+    source = await open_source()
+    got = await take(source, 10)
+    await force_close("rehydrator", reason)
+    await assert_lost(source, got, by_operator=True)
+    await eventually(lambda: ready_is(declared, 10))
+
+
+async def test_a_channel_closed_by_the_broker_loses_all(publish, open_source, declared):
+    await publish(copies(10))
+    source = await open_source(prefetch=5)
+    await source.grow()
+    got = await take(source, 10)
+    with suppress(Exception):
+        await source._lanes[0].channel.basic_ack(4_711)
+    await assert_lost(source, got, by_operator=False)
+    await eventually(lambda: ready_is(declared, 10))
+
+
+async def test_a_deleted_queue_is_a_loss(open_source, connection):
+    source = await open_source()
+    async with open_channel(connection) as channel:
+        await channel.queue_delete(mirror_queue(QUEUE))
+    await assert_lost(source, [], by_operator=False)
+
+
+async def test_a_missing_queue_cannot_be_opened(rabbitmq_url):
+    with pytest.raises(Unavailable, match="NOT_FOUND"):
+        await CopySource.open(rabbitmq_url, QUEUE, prefetch=10)
+
+
+async def test_a_silent_broker_does_not_hold_up_the_hand_back(
+    publish, open_source, proxy, declared
+):
+    await publish(copies(10))
+    source = await open_source(proxy.url)
+    await take(source, 10)
+    proxy.hold_answers()
+    async with asyncio.timeout(12):
+        assert not await source.hand_back()
+    proxy.cut()
+    await eventually(lambda: ready_is(declared, 10))
