@@ -20,8 +20,6 @@ RETRY_EVERY_S = 1.0
 REMIND_EVERY = 30
 
 
-
-
 async def wait_for(what: str, attempt: Callable[[], Awaitable[T]]) -> T:
     """Repeat ``attempt`` until it answers; says in one sentence what it waits for.
 
@@ -51,7 +49,9 @@ async def run_until_stopped(*loops: Coroutine[Any, Any, None]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    tasks = [asyncio.create_task(each, name=getattr(each, "__qualname__", "loop")) for each in loops]
+    tasks = [
+        asyncio.create_task(each, name=getattr(each, "__qualname__", "loop")) for each in loops
+    ]
     stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({*tasks, stopping}, return_when=asyncio.FIRST_COMPLETED)

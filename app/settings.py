@@ -137,7 +137,9 @@ class Settings(BaseSettings):
                 raise ValueError(f"LIFEBOAT_{field.upper()} must match [a-z0-9][a-z0-9_-]{{0,62}}")
         for queue in self.queues:
             if not is_queue(queue):
-                raise ValueError(f"LIFEBOAT_QUEUES: {queue!r} must match [a-z0-9][a-z0-9_-]{{0,62}}")
+                raise ValueError(
+                    f"LIFEBOAT_QUEUES: {queue!r} must match [a-z0-9][a-z0-9_-]{{0,62}}"
+                )
         if self.mongo_url and self.sqlite_path:
             raise ValueError("set LIFEBOAT_MONGO_URL or LIFEBOAT_SQLITE_PATH, not both")
         if self.durability == "mirrored" and not self.rabbitmq_url:
@@ -173,5 +175,3 @@ def _sentence(error: ValidationError) -> str:
         name = "".join(f"LIFEBOAT_{str(place).upper()}: " for place in problem["loc"][:1])
         parts.append(name + problem["msg"].removeprefix("Value error, "))
     return "Settings are wrong: " + "; ".join(parts) + "."
-
-

@@ -84,7 +84,12 @@ class Delivery:
     """Verbs of workers on one queue."""
 
     def __init__(
-        self, redis: RedisConnection, keys: QueueKeys, *, dedup_ms: int, fresh_dedup_ms: int = 60_000
+        self,
+        redis: RedisConnection,
+        keys: QueueKeys,
+        *,
+        dedup_ms: int,
+        fresh_dedup_ms: int = 60_000,
     ) -> None:
         self._redis = redis
         self._keys = keys

@@ -225,7 +225,7 @@ class MongoLedger:
     async def acquire_lease(self, name: str, owner: str, ttl_ms: int) -> bool:
         """By the server's clock."""
         free = {"$or": [{"owner": owner}, {"$expr": {"$lte": ["$until", "$$NOW"]}}]}
-        update = [
+        update: list[dict[str, Any]] = [
             {"$set": {"owner": owner, "until": {"$add": ["$$NOW", ttl_ms]}}},
             {"$unset": "wantedBy"},
         ]
@@ -333,4 +333,3 @@ def _open_operation(write: OpenWrite) -> UpdateOne:
 
 def _no_open_of(run: int) -> dict[str, Any]:
     return {"$or": [{"open": None}, {"open.run": {"$lt": run}}]}
-

@@ -134,12 +134,17 @@ class SqliteLedger:
         """Insert unless there."""
 
         def work(db: sqlite3.Connection) -> None:
-            known = [r["queue"] for r in db.execute("SELECT queue FROM queues WHERE tenant = ?", (tenant,))]
+            known = [
+                r["queue"]
+                for r in db.execute("SELECT queue FROM queues WHERE tenant = ?", (tenant,))
+            ]
             if queue in known:
                 return
             if len(known) >= limit:
                 raise QueueLimitReached(f"Tenant {tenant} already has {limit} queues.")
-            db.execute("INSERT INTO queues (tenant, queue, paused) VALUES (?, ?, 0)", (tenant, queue))
+            db.execute(
+                "INSERT INTO queues (tenant, queue, paused) VALUES (?, ?, 0)", (tenant, queue)
+            )
 
         await self._run(work)
 
@@ -217,7 +222,9 @@ class SqliteLedger:
         """Newest first."""
 
         def work(db: sqlite3.Connection) -> list[RehydrationRecord]:
-            found = db.execute("SELECT document FROM rehydrations ORDER BY at DESC LIMIT ?", (limit,))
+            found = db.execute(
+                "SELECT document FROM rehydrations ORDER BY at DESC LIMIT ?", (limit,)
+            )
             return [RehydrationRecord(**orjson.loads(row["document"])) for row in found]
 
         return await self._run(work)

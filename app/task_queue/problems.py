@@ -50,9 +50,7 @@ def problems_of(error: ValidationError, root: str = "#") -> list[FieldProblem]:
     return list(found.values())
 
 
-def _judgement(
-    kind: str, context: dict[str, Any], message: str
-) -> tuple[str, str | int | None]:
+def _judgement(kind: str, context: dict[str, Any], message: str) -> tuple[str, str | int | None]:
     if kind == "missing":
         return "Is required.", None
     if kind == "extra_forbidden":

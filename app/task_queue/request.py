@@ -38,6 +38,8 @@ Channel = Literal["http", "telegram", "python", "cli", "outbox"]
 
 DelayMs = Annotated[int, Field(ge=0, le=MAX_DELAY_LIMIT_MS)]
 DueMs = Annotated[int, Field(ge=0, le=LATEST_MS)]
+
+
 def _text_or_integer(value: Any) -> str | int:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError("Must be a string or an integer.")
@@ -220,9 +222,7 @@ def _broken_relations(
     key = context.get("idempotencyKey")
     if key is not None and origin.key is not None and key != origin.key:
         found.append(
-            FieldProblem(
-                "#/context/idempotencyKey", "Differs from the key given beside the body."
-            )
+            FieldProblem("#/context/idempotencyKey", "Differs from the key given beside the body.")
         )
     if key is not None and task.task_id:
         found.append(FieldProblem("#/taskId", "Give taskId or an idempotency key, not both."))

@@ -1,0 +1,39 @@
+# Two commands matter: `make demo` and `make test`. Each sets up what it needs.
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.stamp
+
+.PHONY: setup demo test check up fmt lock
+
+setup: $(STAMP)
+	@$(PY) -m app.stack install
+
+$(STAMP): requirements.lock pyproject.toml
+	@test -x $(PY) || python3 -m venv $(VENV)
+	@echo "Installing the locked dependencies into $(VENV) ..."
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+demo: setup
+	@$(VENV)/bin/lifeboat drill --scenario redis-wipe --tasks 2000
+
+up: setup
+	@$(VENV)/bin/lifeboat up
+
+test: setup
+	@$(PY) -m pytest
+
+check: setup
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+	@$(MAKE) --no-print-directory test
+
+fmt: $(STAMP)
+	@$(VENV)/bin/ruff check --fix -q . ; $(VENV)/bin/ruff format -q .
+
+lock: $(STAMP)
+	@$(VENV)/bin/pip-compile -q --extra dev --generate-hashes --no-emit-index-url \
+	  --no-emit-find-links --allow-unsafe --strip-extras -o requirements.lock pyproject.toml

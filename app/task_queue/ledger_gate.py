@@ -1,0 +1,108 @@
+"""The ledger as producers and readers use it: refused at once while it is known to be away.
+
+Without this every look-up during an outage would wait for the store's own deadline.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
+
+from app.errors import Unavailable
+from app.ledger.ledger import Ledger
+from app.ledger.records import (
+    Finish,
+    FinishResult,
+    LedgerRecord,
+    QueueRecord,
+    Standing,
+)
+from app.lifecycle import wait_for
+from app.names import TaskKey
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class LedgerGate:
+    """Some verbs of a ``Ledger``; each raises ``Unavailable`` at once while it is away.
+
+    ``run`` opens the ledger and keeps watching it; until then it counts as away.
+    """
+
+    def __init__(self, ledger: Ledger, where: str) -> None:
+        self._ledger = ledger
+        self._where = where
+        self._away_because = "not reached yet"
+        self._opened = False
+        self._suspected = asyncio.Event()
+
+    @property
+    def identity(self) -> str:
+        """Who the ledger is, empty until it was reached."""
+        return self._ledger.identity
+
+    async def run(self) -> None:
+        """Open the ledger, then notice when it leaves and returns; ends only by cancellation.
+
+        Raises:
+            LedgerMismatch: the ledger belongs to another env.
+        """
+        if not self._opened:
+            await wait_for(self._where, self._ledger.open)
+        self._opened = True
+        while True:
+            self._away_because = ""
+            await self._suspected.wait()
+            self._suspected.clear()
+            await wait_for(self._where, self._ledger.ping)
+
+    async def try_open(self, within_s: float) -> None:
+        """Open it now if that is quick: the first calls need not find it away."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self._ledger.open()
+        except (Unavailable, TimeoutError):
+            return
+        self._opened, self._away_because = True, ""
+
+    async def ping(self) -> None:
+        """One round trip, also while it is known to be away."""
+        await self._ledger.ping()
+        if not self._opened:
+            raise Unavailable("ledger", self._away_because)
+
+    async def ask(self, keys: Sequence[TaskKey]) -> Mapping[TaskKey, Standing]:
+        """How tasks stand."""
+        return await self._pass(lambda: self._ledger.ask(keys))
+
+    async def get(self, key: TaskKey) -> LedgerRecord | None:
+        """Everything known of one task."""
+        return await self._pass(lambda: self._ledger.get(key))
+
+    async def finish(self, writes: Sequence[Finish]) -> list[FinishResult]:
+        """Record outcomes."""
+        return await self._pass(lambda: self._ledger.finish(writes))
+
+    async def ensure_queue(self, tenant: str, queue: str, limit: int) -> None:
+        """Make a queue exist."""
+        await self._pass(lambda: self._ledger.ensure_queue(tenant, queue, limit))
+
+    async def queues(self) -> list[QueueRecord]:
+        """Every queue that exists."""
+        return await self._pass(self._ledger.queues)
+
+    async def parked_counts(self, tenant: str, queue: str) -> Mapping[str, int]:
+        """How many tasks of a queue wait for a person."""
+        return await self._pass(lambda: self._ledger.parked_counts(tenant, queue))
+
+    async def _pass(self, call: Callable[[], Awaitable[T]]) -> T:
+        if self._away_because:
+            raise Unavailable("ledger", self._away_because)
+        try:
+            return await call()
+        except Unavailable as error:
+            self._away_because = error.detail
+            self._suspected.set()
+            raise

@@ -1,0 +1,160 @@
+"""One queue as this process has opened it: its session, its verbs, and how tasks enter it.
+
+Concurrent submits are gathered into one call to Redis, and where Redis is too young to remember an
+id, into one call to the ledger before it.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, cast
+
+from app.broker.connection import RedisConnection
+from app.broker.generation import Generation
+from app.broker.intake import Enqueued, Intake, Submission
+from app.broker.recovery import Recovery
+from app.clock import now_ms
+from app.errors import StaleGeneration, Unavailable
+from app.gather import Gatherer
+from app.ledger.ledger import Ledger
+from app.ledger.records import Standing
+from app.names import QueueName, TaskKey
+from app.sessions import QueueSession
+from app.settings import Settings
+from app.state import FINISHED
+from app.task_queue.confirming import Confirmations
+from app.task_queue.ledger_gate import LedgerGate
+
+TASKS_A_CALL: Final = 64
+CALLS_AT_A_TIME: Final = 2
+GENERATIONS_TRIED: Final = 3
+CLOCK_SLACK_MS: Final = 60_000
+"""Redis dates its generation by its own clock; ours may differ by so much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became of one submission. ``safe``: a copy is confirmed, or the run is recorded."""
+
+    outcome: Literal["created", "duplicate", "conflict", "full"]
+    state: str
+    run: int
+    journal_id: str
+    safe: bool
+    unchecked: bool
+    token: str
+
+
+class OpenQueue:
+    """One queue of the tenant. Safe to share by everything in one process."""
+
+    def __init__(
+        self, redis: RedisConnection, ledger: LedgerGate, settings: Settings, name: QueueName
+    ) -> None:
+        # A session needs no more of the ledger than its gate offers.
+        self.session = QueueSession(
+            redis, cast(Ledger, ledger), settings.env, name, adopt=settings.adopt_ledger
+        )
+        self.name = name
+        self.keys = self.session.keys
+        self.intake = Intake(
+            redis,
+            self.keys,
+            queue_max=settings.queue_max,
+            unmirrored_max=settings.unmirrored_max,
+        )
+        self.recovery = Recovery(redis, self.keys)
+        self.confirmations = Confirmations(redis, self.keys, self.intake, ledger)
+        self._redis = redis
+        self._ledger = ledger
+        self._remembered_ms = settings.dedup_ms + CLOCK_SLACK_MS
+        # Those that may have to be looked up must not hold up those that need not.
+        self._fresh = self._gatherer()
+        self._given = self._gatherer()
+
+    async def accept(self, submission: Submission) -> Accepted:
+        """Accept one task, together with whatever else is being submitted now.
+
+        Raises:
+            Unavailable: Redis is away or keeps changing; the task may have been accepted.
+        """
+        return await (self._fresh if submission.fresh else self._given).add(submission)
+
+    async def accept_many(self, submissions: Sequence[Submission]) -> list[Accepted]:
+        """Accept tasks in one call to Redis; answers in order. Raises as ``accept`` does."""
+        for _ in range(GENERATIONS_TRIED):
+            generation = await self.session.generation()
+            try:
+                return await self._accept_under(generation, submissions)
+            except StaleGeneration:
+                self.session.forget()
+        raise StaleGeneration
+
+    async def accepted_at_ms(self, task_id: str) -> int | None:
+        """When a task Redis knows was first accepted."""
+        (value,) = await self._redis.fields(self.keys.task(task_id), "accepted")
+        return int(value) if value else None
+
+    def _gatherer(self) -> Gatherer[Submission, Accepted]:
+        return Gatherer(self.accept_many, max_items=TASKS_A_CALL, lanes=CALLS_AT_A_TIME)
+
+    async def _accept_under(
+        self, generation: Generation, submissions: Sequence[Submission]
+    ) -> list[Accepted]:
+        recorded, unchecked = await self._look_up(generation, submissions)
+        answers: list[Accepted | None] = [
+            _known(recorded.get(each.envelope.key), each, generation.token) for each in submissions
+        ]
+        unknown = [each for each, answer in zip(submissions, answers, strict=True) if not answer]
+        if unknown:
+            enqueued = iter(await self.intake.enqueue(generation.token, unknown))
+            for index, each in enumerate(submissions):
+                if answers[index] is None:
+                    doubtful = unchecked and not each.fresh
+                    answers[index] = _accepted(next(enqueued), doubtful, generation.token)
+        return cast(list[Accepted], answers)
+
+    async def _look_up(
+        self, generation: Generation, submissions: Sequence[Submission]
+    ) -> tuple[Mapping[TaskKey, Standing], bool]:
+        """What the ledger knows of ids that Redis may have forgotten, and whether it was away."""
+        if now_ms() - generation.since_ms > self._remembered_ms:
+            return {}, False
+        keys = [each.envelope.key for each in submissions if not each.fresh]
+        if not keys:
+            return {}, False
+        try:
+            return await self._ledger.ask(keys), False
+        except Unavailable:
+            return {}, True
+
+    async def close(self) -> None:
+        """Stop what runs for this queue."""
+        await self.confirmations.close()
+        await asyncio.sleep(0)
+
+
+def _known(standing: Standing | None, submission: Submission, token: str) -> Accepted | None:
+    """The answer the ledger alone can give, None where Redis decides."""
+    if standing is None:
+        return None
+    envelope = submission.envelope
+    if standing.request_digest != envelope.request_digest:
+        return Accepted("conflict", "", 0, "", False, False, token)
+    if not standing.is_finished(envelope.run):
+        return None
+    state, run = standing.finished_state, standing.finished_run
+    return Accepted("duplicate", state, run, "", True, False, token)
+
+
+def _accepted(enqueued: Enqueued, doubtful: bool, token: str) -> Accepted:
+    return Accepted(
+        outcome=enqueued.outcome,
+        state=enqueued.state,
+        run=enqueued.run,
+        journal_id=enqueued.journal_id,
+        # Finished in Redis means recorded in the ledger (rule 12).
+        safe=enqueued.mirrored or enqueued.state in FINISHED,
+        unchecked=doubtful and enqueued.outcome == "created",
+        token=token,
+    )
