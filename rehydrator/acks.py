@@ -4,7 +4,8 @@ What leads the held ones goes in one ack with ``multiple`` set, which spares the
 work; the rest one by one.
 """
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from struct import Struct
 from typing import Final
 
@@ -16,7 +17,7 @@ _BASIC_ACK: Final = 80
 _FRAME_END: Final = 0xCE
 
 
-def ack_frames(channel: int, held: Iterable[int], tags: Set[int]) -> bytes:
+def ack_frames(channel: int, held: Iterable[int], tags: AbstractSet[int]) -> bytes:
     """The frames that ack ``tags`` and nothing else on the channel number ``channel``.
 
     ``held`` are all unacked tags of the channel, rising; ``tags`` are some of them.
@@ -28,7 +29,7 @@ def ack_frames(channel: int, held: Iterable[int], tags: Set[int]) -> bytes:
     return b"".join(frames)
 
 
-def _leading(held: Iterable[int], tags: Set[int]) -> int | None:
+def _leading(held: Iterable[int], tags: AbstractSet[int]) -> int | None:
     """The last of the held tags up to which every one is to be acked; None: not even the first."""
     last = None
     for tag in held:

@@ -211,7 +211,8 @@ class CopySource:
     async def _seen_ready(self, expected: int) -> bool:
         try:
             async with asyncio.timeout(RETURN_TIMEOUT_MS / 1000):
-                while await ready_count(self._connection, self._queue) < expected:
+                # The broker tells nobody when it has requeued: it must be asked.
+                while await ready_count(self._connection, self._queue) < expected:  # noqa: ASYNC110
                     await asyncio.sleep(RETURN_POLL_S)
         except TimeoutError:
             return False

@@ -1,7 +1,7 @@
 """From our errors to RFC 9457 problems: one table, and nothing else says a status code.
 
-A problem has ``type``, ``title``, ``status``, ``detail`` and ``code``; with 422 also ``errors``, a list
-of ``{"pointer", "detail", "limit"}``.
+A problem has ``type``, ``title``, ``status``, ``detail`` and ``code``; with 422 also ``errors``, a
+list of ``{"pointer", "detail", "limit"}``.
 """
 
 import math

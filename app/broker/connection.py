@@ -1,4 +1,4 @@
-"""The connection to Redis: deadlines, no hidden retries, our errors, and a fast no while it is away.
+"""The connection to Redis: deadlines, no hidden retries, our errors, a fast no while it is away.
 
 redis-py's own retries are off: they would repeat a call across a generation change (design rule 1;
 its default of ten retries duplicated a bare XADD whose reply was lost).

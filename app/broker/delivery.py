@@ -62,7 +62,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """A finished task to be taken from its place. ``lane`` 0 and no entry: whatever its hash names."""
+    """A finished task to be taken from its place; lane 0, no entry: whatever its hash names."""
 
     task_id: str
     lane: int
@@ -199,7 +199,7 @@ class Delivery:
     async def reclaim(
         self, token: str, consumer: str, lane: int, lease_ms: int, count: int, cursor: str = "0-0"
     ) -> tuple[str, list[Entry]]:
-        """Take over entries of one lane whose consumer was silent for a lease: (cursor, entries)."""
+        """Take over entries of one lane whose consumer was silent: (next cursor, entries)."""
         keys = self._keys
         cursor_after, raws = await self._redis.script(
             "reclaim",

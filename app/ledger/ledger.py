@@ -1,4 +1,4 @@
-"""The seam between Lifeboat and its ledger. Two stores stand behind it, one test suite before it."""
+"""The seam between Lifeboat and its ledger: two stores behind it, one test suite before it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol

@@ -41,7 +41,7 @@ class AttemptRecord:
 
 @dataclass(frozen=True, slots=True)
 class OpenPart:
-    """How far an unfinished run got: attempt ``attempt`` started, or failed with a next due time."""
+    """How far an unfinished run got: an attempt started, or failed with a next due time."""
 
     run: int
     attempt: int
@@ -88,7 +88,7 @@ class FinishResult:
 class OpenWrite:
     """A wish to record how far an unfinished run got.
 
-    With ``check`` the open part of this run must still equal ``expected`` (compare-and-set, rule 4).
+    With ``check`` the run's open part must still equal ``expected`` (compare-and-set, rule 4).
     """
 
     key: TaskKey

@@ -42,7 +42,7 @@ DueMs = Annotated[int, Field(ge=0, le=LATEST_MS)]
 
 def _text_or_integer(value: Any) -> str | int:
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValueError("Must be a string or an integer.")
+        raise ValueError("Must be a string or an integer.")  # noqa: TRY004 - pydantic wants it
     return value
 
 

@@ -7,7 +7,6 @@ from itertools import pairwise
 import pytest
 from aiormq.abc import ChannelFrame
 from pamqp.commands import Connection
-from tests.support.eventually import eventually
 
 from app.amqp.connection import open_channel
 from app.amqp.message import Copy, Publication, fence_publication, read_copy
@@ -15,6 +14,7 @@ from app.amqp.topology import TASKS, mirror_queue
 from mirror.publisher import PublishOutcome, open_publisher
 from mirror.publisher.batched import BatchedPublisher
 from tests.integration.amqp.material import ORIGIN, QUEUE, copies
+from tests.support.eventually import eventually
 
 CONFIRMED, RETURNED, REFUSED, UNKNOWN = PublishOutcome
 IN_TIME_MS = 10_000

@@ -5,7 +5,6 @@ import time
 from contextlib import suppress
 
 import pytest
-from tests.support.eventually import eventually
 
 from app.amqp.connection import open_channel
 from app.amqp.message import Copy, Fence, fence_publication, read_copy
@@ -14,6 +13,7 @@ from app.errors import Unavailable
 from mirror.publisher import PublishOutcome, open_publisher
 from rehydrator.source import CopiesLost, CopySource
 from tests.integration.amqp.material import QUEUE, copies
+from tests.support.eventually import eventually
 
 
 @pytest.fixture

@@ -1,0 +1,134 @@
+"""A server as a child process that cannot outlive its parent, unless it is meant to."""
+
+import asyncio
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+
+from app.clock import monotonic_ms
+
+PR_SET_PDEATHSIG = 1
+STOP_WITHIN_MS = 15_000
+TAIL = 800
+
+# Bound at import: between fork and exec nothing may be looked up or imported.
+_prctl = getattr(ctypes.CDLL(None), "prctl", None)
+
+
+class StackError(Exception):
+    """A server did not come; the sentence holds the end of its log."""
+
+
+def free_port() -> int:
+    """A loopback port nobody listens on now."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def die_with_parent() -> None:
+    """Between fork and exec: be killed when the parent ends, however it ends (Linux)."""
+    if _prctl is not None:
+        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class ChildProcess:
+    """One program: start, kill, pause, resume, stop. Output goes to ``log``."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        detached: bool = False,
+    ) -> None:
+        self.name = name
+        self.log = log
+        self._command = list(command)
+        self._environment = environment
+        self._detached = detached
+        self._popen: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id; 0 while not started."""
+        return self._popen.pid if self._popen else 0
+
+    @property
+    def running(self) -> bool:
+        """Whether it lives."""
+        return self._popen is not None and self._popen.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended, None while it lives or was never started."""
+        return self._popen.poll() if self._popen else None
+
+    def start(self) -> None:
+        """Start it; call from the main thread (the death signal follows the thread that forks)."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            self._popen = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=dict(self._environment) if self._environment is not None else None,
+                start_new_session=True,
+                preexec_fn=None if self._detached else die_with_parent,  # noqa: PLW1509 - one prctl call
+            )
+
+    def kill9(self) -> None:
+        """SIGKILL, as a power cut would."""
+        if self._popen is not None and self._popen.poll() is None:
+            with suppress(ProcessLookupError):
+                self._popen.send_signal(signal.SIGCONT)
+                self._popen.kill()
+            self._popen.wait(STOP_WITHIN_MS / 1000)
+
+    def pause(self) -> None:
+        """SIGSTOP: it keeps its sockets and answers nothing."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    async def stop(self, within_ms: int = STOP_WITHIN_MS) -> int | None:
+        """SIGTERM, and SIGKILL when that takes too long; the exit code."""
+        if self.running:
+            os.kill(self.pid, signal.SIGTERM)
+            with suppress(TimeoutError):
+                await until(lambda: not self.running, within_ms, f"{self.name} to stop")
+        self.kill9()
+        return self.exit_code
+
+    def tail(self) -> str:
+        """The end of its log."""
+        if not self.log.exists():
+            return "(it wrote no log)"
+        return self.log.read_text(errors="replace")[-TAIL:]
+
+
+async def until(condition: Callable[[], bool | Awaitable[bool]], within_ms: int, what: str) -> None:
+    """Poll until ``condition`` holds.
+
+    Raises:
+        TimeoutError: it did not in time; the text names ``what``.
+    """
+    deadline = monotonic_ms() + within_ms
+    while True:
+        answer = condition()
+        if await answer if isinstance(answer, Awaitable) else answer:
+            return
+        if monotonic_ms() > deadline:
+            raise TimeoutError(f"Waited {within_ms} ms for {what}.")
+        await asyncio.sleep(0.03)

@@ -1,0 +1,269 @@
+"""The three servers: how each is started, told ready by a real round trip, and emptied."""
+
+import asyncio
+import os
+import secrets
+import shutil
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import aio_pika
+import aiohttp
+from motor.motor_asyncio import AsyncIOMotorClient
+from redis.asyncio import Redis
+
+from app.stack.process import ChildProcess, StackError, free_port, until
+from app.stack.sources import HINTS, Source, mongo_source, rabbitmq_source, redis_source
+
+READY_WITHIN_MS = 60_000
+PLUGINS = "[rabbitmq_management, rabbitmq_prometheus].\n"
+
+
+class Server(ABC):
+    """A private server with a folder of its own."""
+
+    name: str
+
+    def __init__(self, folder: Path, source: Source, *, detached: bool = False) -> None:
+        if source.program is None:
+            raise StackError(HINTS[source.server])
+        self.folder = folder
+        self.data = folder / "data"
+        self.program = str(source.program)
+        self.detached = detached
+        self.process = self._make()
+
+    @property
+    def pid(self) -> int:
+        """The server's process id."""
+        return self.process.pid
+
+    async def start(self) -> None:
+        """Start and wait until it really answers.
+
+        Raises:
+            StackError: it did not; with the end of its log.
+        """
+        self.data.mkdir(parents=True, exist_ok=True)
+        self.process.start()
+        try:
+            await until(self._answers, READY_WITHIN_MS, f"{self.name} to answer")
+        except TimeoutError as error:
+            raise StackError(f"{error} Its log ends: {self.process.tail()}") from error
+
+    def kill9(self) -> None:
+        """End it without a goodbye."""
+        self.process.kill9()
+
+    def wipe(self) -> None:
+        """End it and remove its data: what is started next is empty."""
+        self.kill9()
+        shutil.rmtree(self.data, ignore_errors=True)
+
+    async def restart(self) -> None:
+        """Kill -9 and start again on the same data."""
+        self.kill9()
+        await self.start()
+
+    async def stop(self) -> None:
+        """End it."""
+        await self.process.stop()
+
+    async def _answers(self) -> bool:
+        if not self.process.running:
+            raise StackError(f"{self.name} ended at once. Its log ends: {self.process.tail()}")
+        try:
+            async with asyncio.timeout(5):
+                await self._round_trip()
+        except Exception:
+            return False
+        return True
+
+    @abstractmethod
+    def _make(self) -> ChildProcess:
+        """The process, with its files laid out."""
+
+    @abstractmethod
+    async def _round_trip(self) -> None:
+        """Ask for something only a working server can answer."""
+
+
+class RedisServer(Server):
+    """Redis with an append-only file and no eviction."""
+
+    name = "redis"
+
+    def __init__(self, folder: Path, *, detached: bool = False) -> None:
+        self.port = free_port()
+        super().__init__(folder, redis_source(), detached=detached)
+
+    @property
+    def url(self) -> str:
+        """``redis://…/0``."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def _make(self) -> ChildProcess:
+        options = {
+            "port": str(self.port),
+            "bind": "127.0.0.1",
+            "dir": str(self.data),
+            "save": "",
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "maxmemory-policy": "noeviction",
+        }
+        command = [self.program, *(part for k, v in options.items() for part in (f"--{k}", v))]
+        log = self.folder / "redis.log"
+        return ChildProcess(self.name, command, log=log, detached=self.detached)
+
+    async def _round_trip(self) -> None:
+        client = Redis.from_url(self.url)
+        try:
+            await client.set("lb-stack-ready", 1, px=1)
+        finally:
+            await client.aclose()
+
+
+class RabbitMQServer(Server):
+    """One RabbitMQ node with management and Prometheus plugins, and an epmd of its own."""
+
+    name = "rabbitmq"
+
+    def __init__(self, folder: Path, *, detached: bool = False) -> None:
+        self.port, self.management_port = free_port(), free_port()
+        self.epmd_port, self._dist_port = free_port(), free_port()
+        self._prometheus_port = free_port()
+        self._tag = secrets.token_hex(4)
+        super().__init__(folder, rabbitmq_source(), detached=detached)
+        self.epmd = ChildProcess(
+            "epmd",
+            ["epmd", "-port", str(self.epmd_port), "-address", "127.0.0.1"],
+            log=self.folder / "epmd.log",
+            detached=detached,
+        )
+
+    @property
+    def management_url(self) -> str:
+        """``http://guest:guest@…`` of the management API and dashboard."""
+        return f"http://guest:guest@127.0.0.1:{self.management_port}"
+
+    def vhost_url(self, vhost: str) -> str:
+        """The AMQP URL of one vhost."""
+        return f"amqp://guest:guest@127.0.0.1:{self.port}/{vhost}"
+
+    async def start(self) -> None:
+        """Epmd first: the node registers with it."""
+        if not self.epmd.running:
+            self.epmd.start()
+        await super().start()
+
+    async def stop(self) -> None:
+        """The node, then its epmd."""
+        await super().stop()
+        self.epmd.kill9()
+
+    async def create_vhost(self, name: str) -> str:
+        """Make a vhost; its AMQP URL."""
+        await self._management("PUT", f"/api/vhosts/{name}")
+        await self._management(
+            "PUT",
+            f"/api/permissions/{name}/guest",
+            {"configure": ".*", "write": ".*", "read": ".*"},
+        )
+        return self.vhost_url(name)
+
+    async def delete_vhost(self, name: str) -> None:
+        """Remove a vhost and all that is in it."""
+        await self._management("DELETE", f"/api/vhosts/{name}")
+
+    async def _management(self, method: str, path: str, body: object = None) -> None:
+        timeout = aiohttp.ClientTimeout(total=20)
+        url = self.management_url + path
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.request(method, url, json=body) as response,
+        ):
+            response.raise_for_status()
+
+    def _make(self) -> ChildProcess:
+        # Everything of its own, or two nodes on one machine meet.
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "enabled_plugins").write_text(PLUGINS)
+        (self.folder / "rabbitmq.conf").write_text(
+            f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
+            f"management.tcp.port = {self.management_port}\nmanagement.tcp.ip = 127.0.0.1\n"
+            f"prometheus.tcp.port = {self._prometheus_port}\nprometheus.tcp.ip = 127.0.0.1\n"
+            "loopback_users = none\ndisk_free_limit.absolute = 512MB\nlog.console.level = warning\n"
+        )
+        erlang = (
+            f"-noinput -setcookie {self._tag} -start_epmd false"
+            " -kernel inet_dist_use_interface {127,0,0,1}"
+            " +sbwt none +sbwtdcpu none +sbwtdio none +S 2:2"
+        )
+        environment = {
+            **os.environ,
+            "HOME": str(self.folder),
+            "RABBITMQ_NODENAME": f"lifeboat-{self._tag}@localhost",
+            "RABBITMQ_CONFIG_FILE": str(self.folder / "rabbitmq.conf"),
+            "RABBITMQ_MNESIA_BASE": str(self.data),
+            "RABBITMQ_LOG_BASE": str(self.folder / "log"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "enabled_plugins"),
+            "RABBITMQ_DIST_PORT": str(self._dist_port),
+            "ERL_EPMD_PORT": str(self.epmd_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            # Makes the script exec the node instead of staying in front of it.
+            "RABBITMQ_ALLOW_INPUT": "true",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": erlang,
+        }
+        return ChildProcess(
+            self.name,
+            [self.program],
+            log=self.folder / "rabbitmq.log",
+            environment=environment,
+            detached=self.detached,
+        )
+
+    async def _round_trip(self) -> None:
+        await self._management("GET", "/api/overview")
+        connection = await aio_pika.connect(self.vhost_url("%2F"), timeout=4)
+        async with connection:
+            channel = await connection.channel()
+            queue = await channel.declare_queue(exclusive=True)
+            await queue.delete()
+
+
+class MongoServer(Server):
+    """A one-node replica set: transactions, and majority writes that are journaled."""
+
+    name = "mongo"
+
+    def __init__(self, folder: Path, *, detached: bool = False) -> None:
+        self.port = free_port()
+        super().__init__(folder, mongo_source(), detached=detached)
+
+    def database_url(self, database: str) -> str:
+        """The URL of one database."""
+        return f"mongodb://127.0.0.1:{self.port}/{database}?replicaSet=lifeboat"
+
+    def _make(self) -> ChildProcess:
+        command = [self.program, "--dbpath", str(self.data), "--port", str(self.port)]
+        command += ["--bind_ip", "127.0.0.1", "--nounixsocket", "--wiredTigerCacheSizeGB", "0.25"]
+        command += ["--replSet", "lifeboat", "--oplogSize", "128", "--quiet"]
+        log = self.folder / "mongod.log"
+        return ChildProcess(self.name, command, log=log, detached=self.detached)
+
+    async def _round_trip(self) -> None:
+        address = f"mongodb://127.0.0.1:{self.port}/?directConnection=true"
+        client: AsyncIOMotorClient[dict[str, object]] = AsyncIOMotorClient(
+            address, serverSelectionTimeoutMS=1_000
+        )
+        try:
+            hello = await client.admin.command("hello")
+            if not hello.get("setName"):
+                members = [{"_id": 0, "host": f"127.0.0.1:{self.port}"}]
+                config = {"_id": "lifeboat", "members": members}
+                await client.admin.command("replSetInitiate", config)
+            if not hello.get("isWritablePrimary"):
+                raise StackError("no primary yet")
+        finally:
+            client.close()

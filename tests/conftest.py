@@ -1,0 +1,94 @@
+"""Real servers for the whole run, started on first use; a namespace of its own for every test."""
+
+import asyncio
+import tempfile
+import uuid
+from pathlib import Path
+
+import pytest
+
+from app.stack.servers import MongoServer, RabbitMQServer, RedisServer
+
+KINDS = {"unit", "integration", "property", "contract", "e2e", "architecture"}
+
+
+def pytest_collection_modifyitems(items):
+    root = Path(__file__).parent
+    for item in items:
+        kind = item.path.relative_to(root).parts[0]
+        if kind in KINDS:
+            item.add_marker(kind)
+
+
+def started(kind, folder):
+    server = kind(folder / kind.name)
+    asyncio.run(server.start())
+    return server
+
+
+@pytest.fixture(scope="session")
+def stack_folder():
+    with tempfile.TemporaryDirectory(prefix="lifeboat-tests-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+@pytest.fixture(scope="session")
+def redis_server(stack_folder):
+    server = started(RedisServer, stack_folder)
+    yield server
+    server.kill9()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server(stack_folder):
+    server = started(RabbitMQServer, stack_folder)
+    yield server
+    server.kill9()
+    server.epmd.kill9()
+
+
+@pytest.fixture(scope="session")
+def mongo_server(stack_folder):
+    server = started(MongoServer, stack_folder)
+    yield server
+    server.kill9()
+
+
+@pytest.fixture
+def env_name():
+    return f"t{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def redis_url(redis_server):
+    return redis_server.url
+
+
+@pytest.fixture
+async def rabbitmq_url(rabbitmq_server, env_name):
+    url = await rabbitmq_server.create_vhost(env_name)
+    yield url
+    await rabbitmq_server.delete_vhost(env_name)
+
+
+@pytest.fixture
+def rabbitmq_management_url(rabbitmq_server):
+    return rabbitmq_server.management_url
+
+
+@pytest.fixture
+def mongo_url(mongo_server, env_name):
+    return mongo_server.database_url(env_name)
+
+
+@pytest.fixture
+def sqlite_path(tmp_path):
+    return tmp_path / "ledger.sqlite"
+
+
+@pytest.fixture
+def private_redis(tmp_path):
+    """A Redis of the test's own, to kill, wipe and restart."""
+    server = started(RedisServer, tmp_path)
+    yield server
+    server.kill9()
