@@ -1,0 +1,87 @@
+"""``/livez``, ``/readyz`` and ``/metrics`` of the processes that have no API (contract section 4).
+
+Live: the process's loops run. Ready: the stores it needs answer.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+
+from app.errors import SettingsError, Unavailable
+from app.metrics import CONTENT_TYPE, Metrics
+
+CHECK_WITHIN_S: Final = 2.0
+OK: Final = "ok"
+
+Check = Callable[[], Awaitable[None]]
+
+
+async def run_checks(checks: Mapping[str, Check]) -> dict[str, str]:
+    """Each check's word: ``ok``, or why not. A check raises ``Unavailable`` to say no."""
+    answers = await asyncio.gather(*(_word(check) for check in checks.values()))
+    return dict(zip(checks, answers, strict=True))
+
+
+async def _word(check: Check) -> str:
+    try:
+        async with asyncio.timeout(CHECK_WITHIN_S):
+            await check()
+    except Unavailable as error:
+        return error.detail or "unavailable"
+    except TimeoutError:
+        return "no answer in time"
+    return OK
+
+
+async def serve_health(
+    host: str,
+    port: int,
+    *,
+    checks: Mapping[str, Check],
+    metrics: Metrics,
+    live: Callable[[], bool] = lambda: True,
+) -> None:
+    """Serve until cancelled; port 0 serves nothing.
+
+    Raises:
+        SettingsError: somebody else has the port.
+    """
+    if not port:
+        await asyncio.Event().wait()
+
+    async def livez(_request: web.Request) -> web.Response:
+        alive = live()
+        return _json({"status": OK if alive else "stuck"}, 200 if alive else 503)
+
+    async def readyz(_request: web.Request) -> web.Response:
+        words = await run_checks(checks)
+        ready = all(word == OK for word in words.values())
+        return _json(
+            {"status": OK if ready else "degraded", "checks": words}, 200 if ready else 503
+        )
+
+    async def exposition(_request: web.Request) -> web.Response:
+        return web.Response(body=metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
+
+    application = web.Application()
+    application.router.add_get("/livez", livez)
+    application.router.add_get("/readyz", readyz)
+    application.router.add_get("/metrics", exposition)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        await asyncio.Event().wait()
+    except OSError as error:
+        raise SettingsError(
+            f"The health port {host}:{port} is taken ({error.strerror}); set another or 0 (none)."
+        ) from error
+    finally:
+        await runner.cleanup()
+
+
+def _json(document: dict[str, Any], status: int) -> web.Response:
+    return web.Response(body=orjson.dumps(document), status=status, content_type="application/json")
