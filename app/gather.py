@@ -5,7 +5,7 @@ Turns many small awaits into few calls, without a timer: a lone item is sent at 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -36,34 +36,43 @@ class Gatherer(Generic[Item, Answer]):
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if len(self._running) < self._lanes:
-            task = asyncio.create_task(self._drain())
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            self._running.add(asyncio.create_task(self._drain()))
         return await future
 
     async def _drain(self) -> None:
-        # One turn of the loop lets everything that is ready now join the first batch.
-        await asyncio.sleep(0)
-        while self._waiting:
-            batch = self._waiting[: self._max_items]
-            del self._waiting[: self._max_items]
-            await self._send(batch)
+        try:
+            # One turn of the loop lets everything that is ready now join the first batch.
+            await asyncio.sleep(0)
+            while self._waiting:
+                batch = self._waiting[: self._max_items]
+                del self._waiting[: self._max_items]
+                await self._send(batch)
+        except BaseException as error:
+            # Cancelled: nobody else may be there to send what came meanwhile.
+            rest, self._waiting = self._waiting, []
+            _fail(rest, error)
+            raise
+        finally:
+            # In the same turn as the last look, or an item added in between would wait for ever.
+            self._running.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _send(self, batch: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
         try:
             answers = await self._flush([item for item, _ in batch])
+            pairs = list(zip(batch, answers, strict=True))
         except BaseException as error:
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(_for_waiter(error))
+            _fail(batch, error)
             if not isinstance(error, Exception):
                 raise
             return
-        for (_, future), answer in zip(batch, answers, strict=True):
+        for (_, future), answer in pairs:
             if not future.done():
                 future.set_result(answer)
 
 
-def _for_waiter(error: BaseException) -> BaseException:
+def _fail(batch: list[tuple[Item, asyncio.Future[Answer]]], error: BaseException) -> None:
     # A cancelled flush must not look like a cancellation of the waiter.
-    return error if isinstance(error, Exception) else ConnectionError("the batch was cancelled")
+    told = error if isinstance(error, Exception) else ConnectionError("the batch was cancelled")
+    for _, future in batch:
+        if not future.done():
+            future.set_exception(told)
