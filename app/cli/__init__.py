@@ -1,1 +1,5 @@
-"""The command line: the composition root of every process."""
+"""``lifeboat``: the command line, and the composition root of every process."""
+
+from app.cli.main import main
+
+__all__ = ["main"]

@@ -32,6 +32,31 @@ def free_port() -> int:
         return port
 
 
+def is_free(port: int) -> bool:
+    """Whether nobody listens on this loopback port now."""
+    with closing(socket.socket()) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def kept_port(folder: Path, name: str) -> int:
+    """The port that ``folder`` remembers under ``name`` if it is free, else another, remembered.
+
+    A server finds its data again only under the address it had (a replica set names it).
+    """
+    note = folder / f"{name}.port"
+    if note.exists() and is_free(int(note.read_text())):
+        return int(note.read_text())
+    port = free_port()
+    folder.mkdir(parents=True, exist_ok=True)
+    note.write_text(str(port))
+    return port
+
+
 def die_with_parent() -> None:
     """Between fork and exec: be killed when the parent ends, however it ends (Linux)."""
     if _prctl is not None:

@@ -12,7 +12,7 @@ import aiohttp
 from motor.motor_asyncio import AsyncIOMotorClient
 from redis.asyncio import Redis
 
-from app.stack.process import ChildProcess, StackError, free_port, until
+from app.stack.process import ChildProcess, StackError, free_port, kept_port, until
 from app.stack.sources import HINTS, Source, mongo_source, rabbitmq_source, redis_source
 
 READY_WITHIN_MS = 60_000
@@ -25,10 +25,9 @@ class Server(ABC):
     name: str
 
     def __init__(self, folder: Path, source: Source, *, detached: bool = False) -> None:
-        if source.program is None:
-            raise StackError(HINTS[source.server])
         self.folder = folder
         self.data = folder / "data"
+        self.source = source
         self.program = str(source.program)
         self.detached = detached
         self.process = self._make()
@@ -44,6 +43,8 @@ class Server(ABC):
         Raises:
             StackError: it did not; with the end of its log.
         """
+        if self.source.program is None:
+            raise StackError(HINTS[self.source.server])
         self.data.mkdir(parents=True, exist_ok=True)
         self.process.start()
         try:
@@ -88,13 +89,22 @@ class Server(ABC):
         """Ask for something only a working server can answer."""
 
 
+def _kept_tag(folder: Path) -> str:
+    """A node's name and cookie: with another name it would not find its data again."""
+    note = folder / "node"
+    if not note.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        note.write_text(secrets.token_hex(4))
+    return note.read_text()
+
+
 class RedisServer(Server):
     """Redis with an append-only file and no eviction."""
 
     name = "redis"
 
     def __init__(self, folder: Path, *, detached: bool = False) -> None:
-        self.port = free_port()
+        self.port = kept_port(folder, "redis")
         super().__init__(folder, redis_source(), detached=detached)
 
     @property
@@ -130,10 +140,11 @@ class RabbitMQServer(Server):
     name = "rabbitmq"
 
     def __init__(self, folder: Path, *, detached: bool = False) -> None:
-        self.port, self.management_port = free_port(), free_port()
+        self.port = kept_port(folder, "amqp")
+        self.management_port = kept_port(folder, "management")
         self.epmd_port, self._dist_port = free_port(), free_port()
         self._prometheus_port = free_port()
-        self._tag = secrets.token_hex(4)
+        self._tag = _kept_tag(folder)
         super().__init__(folder, rabbitmq_source(), detached=detached)
         self.epmd = ChildProcess(
             "epmd",
@@ -146,6 +157,11 @@ class RabbitMQServer(Server):
     def management_url(self) -> str:
         """``http://guest:guest@…`` of the management API and dashboard."""
         return f"http://guest:guest@127.0.0.1:{self.management_port}"
+
+    @property
+    def dashboard_url(self) -> str:
+        """The dashboard's address without the credentials."""
+        return f"http://127.0.0.1:{self.management_port}"
 
     def vhost_url(self, vhost: str) -> str:
         """The AMQP URL of one vhost."""
@@ -238,7 +254,7 @@ class MongoServer(Server):
     name = "mongo"
 
     def __init__(self, folder: Path, *, detached: bool = False) -> None:
-        self.port = free_port()
+        self.port = kept_port(folder, "mongo")
         super().__init__(folder, mongo_source(), detached=detached)
 
     def database_url(self, database: str) -> str:
@@ -259,11 +275,22 @@ class MongoServer(Server):
         )
         try:
             hello = await client.admin.command("hello")
-            if not hello.get("setName"):
-                members = [{"_id": 0, "host": f"127.0.0.1:{self.port}"}]
-                config = {"_id": "lifeboat", "members": members}
-                await client.admin.command("replSetInitiate", config)
+            if hello.get("isreplicaset"):
+                await self._initiate(client)
             if not hello.get("isWritablePrimary"):
                 raise StackError("no primary yet")
         finally:
             client.close()
+
+    async def _initiate(self, client: AsyncIOMotorClient[dict[str, object]]) -> None:
+        """Make it a set of its own; one that remembers another port is told the new one."""
+        known = await client["local"]["system.replset"].find_one()
+        config: dict[str, object] = {
+            "_id": "lifeboat",
+            "members": [{"_id": 0, "host": f"127.0.0.1:{self.port}"}],
+        }
+        if known is None:
+            await client.admin.command("replSetInitiate", config)
+        else:
+            config["version"] = int(str(known["version"])) + 1
+            await client.admin.command("replSetReconfig", config, force=True)

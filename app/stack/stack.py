@@ -1,31 +1,42 @@
 """A set of private servers, started in parallel and ended together."""
 
 import asyncio
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from app.stack.servers import MongoServer, RabbitMQServer, RedisServer, Server
 from app.stack.sources import mongo_source
 
-VHOST = "lifeboat"
-DATABASE = "lifeboat"
+VHOST: Final = "lifeboat"
+DATABASE: Final = "lifeboat"
 
 
 class Stack:
     """Redis, RabbitMQ and (unless SQLite serves) MongoDB in one folder."""
 
-    def __init__(self, folder: Path, *, mongo: bool = True, detached: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        mongo: bool = True,
+        given: Collection[str] = (),
+        detached: bool = False,
+    ) -> None:
+        """``given`` names servers that somebody else runs: they are neither started nor named."""
         self.folder = folder
         self.redis = RedisServer(folder / "redis", detached=detached)
         self.rabbitmq = RabbitMQServer(folder / "rabbitmq", detached=detached)
         wanted = mongo and mongo_source().program is not None
         self.mongo = MongoServer(folder / "mongo", detached=detached) if wanted else None
+        self._given = frozenset(given)
 
     @property
     def servers(self) -> list[Server]:
-        """Those that run."""
-        return [self.redis, self.rabbitmq, *([self.mongo] if self.mongo else [])]
+        """Those of its own."""
+        own = [self.redis, self.rabbitmq, *([self.mongo] if self.mongo else [])]
+        return [server for server in own if server.name not in self._given]
 
     async def start(self) -> None:
         """All at once."""
@@ -33,14 +44,21 @@ class Stack:
             async with asyncio.TaskGroup() as group:
                 for server in self.servers:
                     group.create_task(server.start())
+            if self.rabbitmq in self.servers:
+                await self.rabbitmq.create_vhost(VHOST)
         except BaseException:
-            await self.stop()
+            self.kill9()
             raise
-        await self.rabbitmq.create_vhost(VHOST)
 
     async def stop(self) -> None:
         """All at once."""
         await asyncio.gather(*(server.stop() for server in self.servers))
+
+    def kill9(self) -> None:
+        """All at once, without a goodbye: for what nobody needs again."""
+        for server in self.servers:
+            server.kill9()
+        self.rabbitmq.epmd.kill9()
 
     async def __aenter__(self) -> Self:
         """Started."""
@@ -58,13 +76,14 @@ class Stack:
 
     def environment(self) -> dict[str, str]:
         """The ``LIFEBOAT_*`` variables that point a process at these servers."""
-        named = {
-            "LIFEBOAT_REDIS_URL": self.redis.url,
-            "LIFEBOAT_RABBITMQ_URL": self.rabbitmq.vhost_url(VHOST),
-            "LIFEBOAT_RABBITMQ_MANAGEMENT_URL": self.rabbitmq.management_url,
-        }
-        if self.mongo:
+        named = {}
+        if self.redis in self.servers:
+            named["LIFEBOAT_REDIS_URL"] = self.redis.url
+        if self.rabbitmq in self.servers:
+            named["LIFEBOAT_RABBITMQ_URL"] = self.rabbitmq.vhost_url(VHOST)
+            named["LIFEBOAT_RABBITMQ_MANAGEMENT_URL"] = self.rabbitmq.management_url
+        if self.mongo in self.servers and self.mongo:
             named["LIFEBOAT_MONGO_URL"] = self.mongo.database_url(DATABASE)
-        else:
+        elif self.mongo is None:
             named["LIFEBOAT_SQLITE_PATH"] = str(self.folder / "ledger.sqlite")
         return named

@@ -1,0 +1,10 @@
+"""``lifeboat mirror``."""
+
+from mirror.process import run_mirror
+
+from app.cli.options import Adopt, Queue, load_settings, run
+
+
+def mirror(queue: Queue = None, adopt_ledger: Adopt = False) -> None:
+    """Publish each accepted task to RabbitMQ, with confirms."""
+    run("mirror", run_mirror(load_settings(adopt_ledger=adopt_ledger), queue=queue))

@@ -1,0 +1,10 @@
+"""``lifeboat rehydrator``."""
+
+from rehydrator.process import run_rehydrator
+
+from app.cli.options import Adopt, Queue, load_settings, run
+
+
+def rehydrator(queue: Queue = None, adopt_ledger: Adopt = False) -> None:
+    """Bring back what Redis lost; let go of copies whose run is recorded as over."""
+    run("rehydrator", run_rehydrator(load_settings(adopt_ledger=adopt_ledger), queue=queue))

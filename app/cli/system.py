@@ -1,0 +1,101 @@
+"""``lifeboat up`` and ``down``: a whole system on this machine."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from app.cli.options import Json
+from app.stack.running import Running, end, living
+from app.stack.stack import Stack
+from app.stack.system import System
+from app.stack.watch import watch
+
+GIVEN = {
+    "redis": "LIFEBOAT_REDIS_URL",
+    "rabbitmq": "LIFEBOAT_RABBITMQ_URL",
+    "mongo": "LIFEBOAT_MONGO_URL",
+}
+Folder = Annotated[Path, typer.Option("--dir", help="Where its data and logs live.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Return when it is ready; it goes on.")]
+Sqlite = Annotated[bool, typer.Option("--sqlite", help="An SQLite ledger instead of MongoDB.")]
+Wipe = Annotated[bool, typer.Option("--wipe", help="Remove its data, too.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+
+def up(
+    folder: Folder = Path(".lifeboat"),
+    detach: Detach = False,
+    sqlite: Sqlite = False,
+    json: Json = False,
+) -> None:
+    """Start servers, API, worker, mirror and rehydrator; Ctrl-C ends them all."""
+    console = Console(stderr=True, highlight=False)
+    asyncio.run(_up(folder.resolve(), console, detach=detach, sqlite=sqlite, json=json))
+
+
+def down(
+    folder: Folder = Path(".lifeboat"), wipe: Wipe = False, yes: Yes = False, json: Json = False
+) -> None:
+    """End what `up --detach` left running."""
+    folder = folder.resolve()
+    if wipe and not yes:
+        typer.confirm(f"Remove everything in {folder}?", abort=True, err=True)
+    ended = asyncio.run(end(folder, wipe=wipe))
+    if json:
+        sys.stdout.write(orjson.dumps({"ended": ended, "dir": str(folder)}).decode() + "\n")
+    else:
+        Console(highlight=False).print(f"Ended: {', '.join(ended) or 'nothing was running'}.")
+
+
+async def _up(folder: Path, console: Console, *, detach: bool, sqlite: bool, json: bool) -> None:
+    if names := living(folder):
+        raise typer.BadParameter(
+            f"{folder} already runs {', '.join(names)}: `lifeboat down --dir {folder}` ends it.",
+            param_hint="--dir",
+        )
+    given = [name for name, variable in GIVEN.items() if os.environ.get(variable)]
+    if "LIFEBOAT_SQLITE_PATH" in os.environ:
+        given.append("mongo")
+    stack = Stack(folder, mongo=not sqlite, given=given, detached=detach)
+    system = System(folder / "log", stack.environment(), detached=detach)
+    try:
+        for server in stack.servers:
+            console.print(f"Starting {server.source} ...")
+        await stack.start()
+        console.print("Starting API, worker, mirror, rehydrator ...")
+        await system.start()
+        running = Running.of(folder, stack, system)
+        running.save()
+    except BaseException:
+        await system.stop()
+        stack.kill9()
+        raise
+    if json:
+        sys.stdout.write(orjson.dumps(running.document()).decode() + "\n")
+        sys.stdout.flush()
+    else:
+        _show(running, Console(highlight=False))
+    if detach:
+        return
+    try:
+        console.print("Ctrl-C ends it.")
+        await watch(system, console.print)
+    finally:
+        await system.stop()
+        await stack.stop()
+        running.forget()
+
+
+def _show(running: Running, console: Console) -> None:
+    table = Table(show_header=False, box=None)
+    document = running.document()
+    for name in ("api", "redisUrl", "rabbitmqUrl", "rabbitmqManagementUrl", "mongoUrl", "dir"):
+        table.add_row(name, str(document[name] or "-"))
+    console.print(table)

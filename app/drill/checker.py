@@ -1,0 +1,126 @@
+"""Reading the stores with code of the drill's own: the ledger, the broker, the receiver's file."""
+
+import asyncio
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+from pymongo import MongoClient
+from redis.asyncio import Redis
+
+from app.drill.verdict import Arrival, Recorded
+from app.stack.stack import DATABASE, VHOST, Stack
+
+READ_WITHIN_S = 10.0
+
+
+def read_arrivals(path: Path) -> list[Arrival]:
+    """Every arrival the receiver noted."""
+    if not path.exists():
+        return []
+    lines = path.read_bytes().splitlines()
+    return [Arrival(d["task"], d["status"], d["at"]) for d in map(orjson.loads, lines)]
+
+
+async def read_records(stack: Stack, sqlite: Path, queue: str) -> dict[str, Recorded]:
+    """Task id -> what the ledger has of finished tasks of a queue."""
+    return await asyncio.to_thread(
+        _from_mongo if stack.mongo else _from_sqlite,
+        stack.mongo.database_url(DATABASE) if stack.mongo else str(sqlite),
+        queue,
+    )
+
+
+def _from_mongo(url: str, queue: str) -> dict[str, Recorded]:
+    timeout_ms = round(READ_WITHIN_S * 1000)
+    with MongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=timeout_ms) as client:
+        found = client.get_default_database()["records"].find(
+            {"queue": queue, "finished.run": {"$gte": 1}},
+            {"finished.run": 1, "finished.state": 1, "attempts.run": 1, "attempts.outcome": 1},
+        )
+        return {
+            d["_id"].split("/")[2]: _recorded(
+                d["finished"]["state"], d["finished"]["run"], d.get("attempts", [])
+            )
+            for d in found
+        }
+
+
+def _from_sqlite(path: str, queue: str) -> dict[str, Recorded]:
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=READ_WITHIN_S) as db:
+        found = db.execute(
+            "SELECT id, finished_state, finished_run, attempts FROM records"
+            " WHERE queue = ? AND finished_run > 0",
+            (queue,),
+        )
+        return {
+            id_.split("/")[2]: _recorded(state, run, orjson.loads(attempts))
+            for id_, state, run, attempts in found
+        }
+
+
+def _recorded(state: str, run: int, attempts: list[Mapping[str, Any]]) -> Recorded:
+    won = sum(1 for a in attempts if a["run"] == run and a["outcome"] == "succeeded")
+    return Recorded(state, won)
+
+
+async def copies_left(stack: Stack, queue: str) -> int | None:
+    """Messages in a mirror queue, ready and unacked; None while the broker cannot say."""
+    url = f"{stack.rabbitmq.management_url}/api/queues/{VHOST}/lifeboat.mirror.{queue}"
+    document = await _get(url)
+    count = document.get("messages") if document else None
+    return int(count) if count is not None else None
+
+
+async def versions(stack: Stack) -> dict[str, str]:
+    """What really ran."""
+    found = {}
+    async with Redis.from_url(stack.redis.url) as client:
+        found["redis"] = str((await client.info("server"))["redis_version"])
+    overview = await _get(f"{stack.rabbitmq.management_url}/api/overview") or {}
+    found["rabbitmq"] = str(overview.get("rabbitmq_version", "unknown"))
+    if stack.mongo:
+        found["mongodb"] = await asyncio.to_thread(
+            _mongo_version, stack.mongo.database_url("admin")
+        )
+    else:
+        found["sqlite"] = sqlite3.sqlite_version
+    return found
+
+
+def _mongo_version(url: str) -> str:
+    with MongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=5_000) as client:
+        return str(client.server_info()["version"])
+
+
+async def queue_document(api: str, queue: str) -> dict[str, Any] | None:
+    """``GET /v1/queues/{queue}``; None while it is not answered."""
+    return await _get(f"{api}/v1/queues/{queue}")
+
+
+async def restored_by_service(rehydrator: str) -> int:
+    """How many tasks the rehydrator process says it brought back since it started."""
+    text = await read_text(f"{rehydrator}/metrics")
+    return sum(
+        round(float(line.rsplit(" ", 1)[1]))
+        for line in text.splitlines()
+        if line.startswith("lifeboat_rehydrate_tasks_total{") and 'outcome="restored"' in line
+    )
+
+
+async def _get(url: str) -> dict[str, Any] | None:
+    text = await read_text(url)
+    return orjson.loads(text) if text else None
+
+
+async def read_text(url: str) -> str:
+    """The body of a good answer; empty for any other."""
+    timeout = aiohttp.ClientTimeout(total=READ_WITHIN_S)
+    try:
+        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
+            return await response.text() if response.ok else ""
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        return ""

@@ -1,0 +1,183 @@
+"""One game: private servers, Lifeboat's processes, the world outside, and what is done to them."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from app.clock import monotonic_ms, now_ms
+from app.drill import checker
+from app.drill.load import QUEUE
+from app.drill.producers import Producers
+from app.drill.verdict import Fault
+from app.stack.process import ChildProcess, StackError, free_port, until
+from app.stack.stack import Stack
+from app.stack.system import System
+
+RECEIVER_WITHIN_MS: Final = 15_000
+IN_FLIGHT_WITHIN_MS: Final = 20_000
+COMMAND_WITHIN_S: Final = 120.0
+COUNTED: Final = ("seen", "restored", "present", "finished", "quarantined")
+SETTINGS: Final = {
+    # Loopback is where the drill's receiver lives.
+    "LIFEBOAT_DELIVER_ALLOW": "127.0.0.1",
+    # Few slots, short leases: there is always work that waits, and nobody waits long for the dead.
+    "LIFEBOAT_CONCURRENCY": "20",
+    "LIFEBOAT_LEASE_MS": "5000",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be played."""
+
+    scenario: str
+    tasks: int
+    seed: int
+    durability: str
+
+
+class Game:
+    """The board. ``say`` tells a person what happens."""
+
+    def __init__(self, plan: Plan, folder: Path, say: Callable[[str], None]) -> None:
+        self.plan = plan
+        self.say = say
+        self.folder = folder
+        self.stack = Stack(folder / "servers")
+        self.environment = {**self.stack.environment(), **SETTINGS}
+        self.system = System(folder / "lifeboat", self.environment)
+        self.faults: list[Fault] = []
+        self.rpo: tuple[int, float] = (0, 0.0)
+        self.reports: list[dict[str, Any]] = []
+        self.arrivals_file = folder / "receiver.jsonl"
+        self._receiver_port = free_port()
+        self._receiver = self._receiver_process()
+        self.producers = Producers(self.system.api.url, plan.durability, folder / "producers.jsonl")
+
+    @property
+    def receiver_url(self) -> str:
+        """Where tasks are delivered to."""
+        return f"http://127.0.0.1:{self._receiver_port}/hook"
+
+    @property
+    def sqlite_path(self) -> Path:
+        """The ledger's file where there is no MongoDB."""
+        return Path(self.environment.get("LIFEBOAT_SQLITE_PATH", ""))
+
+    async def start(self) -> None:
+        """Servers, receiver, processes."""
+        names = ", ".join(server.name for server in self.stack.servers)
+        self.say(f"Starting private servers: {names} ...")
+        self._receiver.start()
+        await self.stack.start()
+        await until(self._receiver_answers, RECEIVER_WITHIN_MS, "the receiver to answer")
+        self.say(
+            f"RabbitMQ dashboard: {self.stack.rabbitmq.dashboard_url} (guest / guest): watch"
+            f" lifeboat.mirror.{QUEUE} fill and drain."
+        )
+        self.say("Starting Lifeboat: API, worker, mirror, rehydrator ...")
+        await self.system.start()
+        self.producers.use_api(self.system.api.url)
+
+    async def stop(self) -> None:
+        """Everything ends; nothing that ran here is needed again."""
+        await self.system.stop()
+        self.stack.kill9()
+        self._receiver.kill9()
+
+    async def until_accepted(self, count: int) -> None:
+        """Wait for so many receipts that held what was asked."""
+        await until(
+            lambda: len(self.producers.book.accepted) >= count,
+            60_000 + 20 * count,
+            f"{count} accepted tasks",
+        )
+
+    async def work_in_flight(self, states: Sequence[str]) -> Mapping[str, int]:
+        """Wait until there are tasks in each of these states; the depth then. Notes the RPO."""
+        depth: dict[str, int] = {}
+
+        async def seen() -> bool:
+            document = await checker.queue_document(self.system.api.url, QUEUE)
+            if document is None:
+                return False
+            depth.clear()
+            depth.update({state: document["depth"][state] for state in states})
+            self.rpo = (document["unmirroredTasks"], document["unmirroredOldestSeconds"] or 0.0)
+            return all(depth.values())
+
+        try:
+            await until(seen, IN_FLIGHT_WITHIN_MS, f"tasks that are {', '.join(states)}")
+        except TimeoutError as error:
+            self.say(f"{error} Going on with what there is: {depth}.")
+        return depth
+
+    async def inject(
+        self, name: str, in_flight: Mapping[str, int], action: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Do a fault and note it."""
+        self.say(f"Fault: {name}, with work in flight: {_words(in_flight)}.")
+        at = now_ms()
+        await action()
+        self.faults.append(Fault(name, at, now_ms(), in_flight))
+
+    async def rehydrate(self) -> None:
+        """``lifeboat rehydrate --json``; its progress is passed on, its report kept.
+
+        Raises:
+            StackError: it failed.
+        """
+        self.say("Running: lifeboat rehydrate")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "app.cli", "rehydrate", "--json",
+            env={**os.environ, **self.environment},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(COMMAND_WITHIN_S):
+                out, errors = await process.communicate()
+        except TimeoutError as error:
+            process.kill()
+            raise StackError(f"lifeboat rehydrate took over {COMMAND_WITHIN_S:.0f} s.") from error
+        if process.returncode:
+            words = errors.decode(errors="replace")[-800:]
+            raise StackError(f"lifeboat rehydrate ended with {process.returncode}: {words}")
+        report = orjson.loads(out)
+        self.reports.append(report)
+        self.say(f"Rehydrated: {_words({name: report[name] for name in COUNTED})}.")
+
+    async def settle(self, within_ms: int) -> bool:
+        """Wait until every accepted task is recorded and no copy is left; False: it was not."""
+        deadline = monotonic_ms() + within_ms
+        while True:
+            recorded = await checker.read_records(self.stack, self.sqlite_path, QUEUE)
+            left = await checker.copies_left(self.stack, QUEUE)
+            accepted = self.producers.book.accepted
+            missing = sum(1 for task_id in accepted if task_id not in recorded)
+            self.say(
+                f"accepted {len(accepted):,} · recorded {len(recorded):,} · copies in RabbitMQ"
+                f" {'?' if left is None else format(left, ',')}"
+            )
+            done = len(accepted) == self.plan.tasks and not missing and left == 0
+            if done or monotonic_ms() > deadline:
+                return done
+            await asyncio.sleep(1)
+
+    async def _receiver_answers(self) -> bool:
+        return bool(await checker.read_text(f"http://127.0.0.1:{self._receiver_port}/ready"))
+
+    def _receiver_process(self) -> ChildProcess:
+        command = [sys.executable, "-m", "app.drill.receiver"]
+        command += ["--port", str(self._receiver_port), "--file", str(self.arrivals_file)]
+        return ChildProcess("receiver", command, log=self.folder / "receiver.log")
+
+
+def _words(counts: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())

@@ -1,0 +1,105 @@
+"""Producers: submit each task until its receipt holds what was asked, and keep their own book."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+import aiohttp
+import orjson
+
+from app.clock import now_ms
+
+PRODUCERS: Final = 16
+ANSWER_WITHIN_S: Final = 10.0
+REPEAT_AFTER_S: Final = 0.25
+LEVELS: Final = ("fast", "fsync", "mirrored")
+
+
+@dataclass(slots=True)
+class Book:
+    """What the producers know: nothing from inside Lifeboat."""
+
+    submitted: dict[str, int] = field(default_factory=dict)
+    """Task id -> ms of the first try."""
+    accepted: dict[str, int] = field(default_factory=dict)
+    """Task id -> ms of the receipt that held what was asked."""
+    last_word: dict[str, str] = field(default_factory=dict)
+    """Task id -> accepted, refused or unknown."""
+    answers: dict[str, int] = field(default_factory=dict)
+    """How often each kind of answer came."""
+
+    def count(self, word: str) -> int:
+        """How many tasks were last answered so."""
+        return sum(1 for each in self.last_word.values() if each == word)
+
+
+class Producers:
+    """Submits over HTTP, a few at a time."""
+
+    def __init__(self, api: str, durability: str, log: Path) -> None:
+        self.book = Book()
+        self._api = api
+        self._durability = durability
+        self._log = log
+        self._waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+
+    def use_api(self, url: str) -> None:
+        """Submit there; call before ``run``."""
+        self._api = url
+
+    async def run(self, bodies: Iterable[dict[str, Any]]) -> None:
+        """Submit until every task is accepted; cancel it to give up."""
+        for body in bodies:
+            self._waiting.put_nowait(body)
+        timeout = aiohttp.ClientTimeout(total=ANSWER_WITHIN_S)
+        connector = aiohttp.TCPConnector(limit=PRODUCERS)
+        with self._log.open("a", encoding="utf-8") as log:
+            async with (
+                aiohttp.ClientSession(timeout=timeout, connector=connector) as session,
+                asyncio.TaskGroup() as group,
+            ):
+                for _ in range(PRODUCERS):
+                    group.create_task(self._produce(session, log))
+
+    async def _produce(self, session: aiohttp.ClientSession, log: TextIO) -> None:
+        while not self._waiting.empty():
+            await self._submit(session, log, self._waiting.get_nowait())
+
+    async def _submit(
+        self, session: aiohttp.ClientSession, log: TextIO, body: dict[str, Any]
+    ) -> None:
+        book, task_id = self.book, body["taskId"]
+        wanted = {"durability": self._durability, "onDegraded": "refuse"}
+        book.submitted[task_id] = now_ms()
+        while True:
+            _note(log, task_id, "invoke")
+            # Until an answer is seen nobody knows: a drill that ends here must say so.
+            book.last_word[task_id] = "unknown"
+            word = await self._answer(session, body | wanted)
+            _note(log, task_id, word)
+            book.last_word[task_id] = word
+            book.answers[word] = book.answers.get(word, 0) + 1
+            if word == "accepted":
+                book.accepted[task_id] = now_ms()
+                return
+            await asyncio.sleep(REPEAT_AFTER_S)
+
+    async def _answer(self, session: aiohttp.ClientSession, body: dict[str, Any]) -> str:
+        try:
+            async with session.post(f"{self._api}/v1/tasks", json=body) as response:
+                document = await response.json(content_type=None)
+                if response.status in (HTTPStatus.OK, HTTPStatus.ACCEPTED):
+                    reached = document["durability"]["reached"]
+                    enough = LEVELS.index(reached) >= LEVELS.index(self._durability)
+                    return "accepted" if enough else "refused"
+                return "refused"
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+            return "unknown"
+
+
+def _note(log: TextIO, task_id: str, word: str) -> None:
+    line = orjson.dumps({"task": task_id, "op": word, "at": now_ms()}).decode()
+    log.write(line + "\n")

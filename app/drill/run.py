@@ -1,0 +1,79 @@
+"""Playing one drill from the empty machine to the verdict."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from app.drill import checker
+from app.drill.game import Game, Plan
+from app.drill.load import QUEUE, tasks
+from app.drill.scenarios import SCENARIOS
+from app.drill.verdict import Evidence, judge
+from app.lifecycle import cancel
+
+SETTLE_WITHIN_MS: Final = 90_000
+MS_A_TASK: Final = 20
+
+
+async def drill(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
+    """Play ``plan``; the object of contract section 6a.
+
+    Raises:
+        StackError: a server or process cannot be had or did not come.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="lifeboat-drill-"))
+    try:
+        game = Game(plan, folder, say)
+        try:
+            await game.start()
+            return await _play(game)
+        finally:
+            await game.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _play(game: Game) -> dict[str, Any]:
+    plan, scenario = game.plan, SCENARIOS[game.plan.scenario]
+    found = await checker.versions(game.stack)
+    game.say(f"Submitting {plan.tasks:,} webhook deliveries at durability {plan.durability} ...")
+    bodies = tasks(plan.tasks, plan.seed, game.receiver_url)
+    producing = asyncio.create_task(game.producers.run(bodies), name="producers")
+    try:
+        await scenario.play(game)
+        await game.settle(SETTLE_WITHIN_MS + MS_A_TASK * plan.tasks)
+    finally:
+        await cancel(producing)
+    evidence = Evidence(
+        book=game.producers.book,
+        arrivals=checker.read_arrivals(game.arrivals_file),
+        recorded=await checker.read_records(game.stack, game.sqlite_path, QUEUE),
+        copies_left=await _copies_left(game),
+        restored=await _restored(game),
+        rpo_tasks=game.rpo[0],
+        rpo_seconds=game.rpo[1],
+        planned_faults=scenario.planned_faults,
+        faults=game.faults,
+    )
+    return judge(
+        evidence,
+        scenario=plan.scenario,
+        seed=plan.seed,
+        durability=plan.durability,
+        versions=found,
+    )
+
+
+async def _copies_left(game: Game) -> int:
+    # -1: the broker could not say, which is no proof of none.
+    left = await checker.copies_left(game.stack, QUEUE)
+    return -1 if left is None else left
+
+
+async def _restored(game: Game) -> int:
+    """By the command and, for it may have been first, by the service."""
+    by_service = await checker.restored_by_service(game.system.services["rehydrator"].url)
+    return by_service + sum(int(report["restored"]) for report in game.reports)

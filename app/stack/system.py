@@ -1,0 +1,152 @@
+"""Lifeboat's own processes on top of the servers: API, worker, mirror and rehydrator."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+
+from app.stack.process import ChildProcess, StackError, free_port, is_free, until
+
+READY_WITHIN_MS: Final = 60_000
+PROBE_WITHIN_S: Final = 3.0
+HOST: Final = "127.0.0.1"
+USUAL_HTTP_PORT: Final = 8000
+COMMANDS: Final = {
+    "api": ("serve", "LIFEBOAT_HTTP_PORT"),
+    "worker": ("worker", "LIFEBOAT_WORKER_PORT"),
+    "mirror": ("mirror", "LIFEBOAT_MIRROR_PORT"),
+    "rehydrator": ("rehydrator", "LIFEBOAT_REHYDRATOR_PORT"),
+}
+"""By name: the command of ``lifeboat``, and the variable of the port it answers on."""
+
+
+class Service:
+    """One Lifeboat process with a port on which it says whether it is ready."""
+
+    def __init__(
+        self, name: str, folder: Path, environment: Mapping[str, str], *, detached: bool
+    ) -> None:
+        command, self._port_variable = COMMANDS[name.split("-", maxsplit=1)[0]]
+        self.name = name
+        self._command = [sys.executable, "-m", "app.cli", command]
+        self._folder = folder
+        self._environment = environment
+        self._detached = detached
+        self.use_port(self._first_port())
+
+    @property
+    def url(self) -> str:
+        """``http://127.0.0.1:port``."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """The process id; 0 while not started."""
+        return self.process.pid
+
+    def use_port(self, port: int) -> None:
+        """Be a process on this port from the next start on."""
+        self.port = port
+        self.process = ChildProcess(
+            self.name,
+            self._command,
+            log=self._folder / f"{self.name}.log",
+            environment={**os.environ, **self._environment, self._port_variable: str(port)},
+            detached=self._detached,
+        )
+
+    async def start(self) -> None:
+        """Start and wait until it is ready.
+
+        Raises:
+            StackError: it is not; with the end of its log.
+        """
+        try:
+            await self._start()
+        except StackError:
+            if is_free(self.port) or self._named_port():
+                raise
+            # Somebody took the port between our look and its start.
+            self.use_port(free_port())
+            await self._start()
+
+    async def _start(self) -> None:
+        self.process.start()
+        try:
+            await until(self.is_ready, READY_WITHIN_MS, f"{self.name} to be ready")
+        except TimeoutError as error:
+            raise StackError(f"{error} Its log ends: {self.process.tail()}") from error
+
+    async def is_ready(self) -> bool:
+        """Whether ``/readyz`` says so now.
+
+        Raises:
+            StackError: the process has ended.
+        """
+        if not self.process.running:
+            raise StackError(f"{self.name} ended at once. Its log ends: {self.process.tail()}")
+        timeout = aiohttp.ClientTimeout(total=PROBE_WITHIN_S)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as session,
+                session.get(f"{self.url}/readyz") as response,
+            ):
+                words = await response.json(content_type=None)
+                return response.status == HTTPStatus.OK and words["status"] == "ok"
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError):
+            return False
+
+    def _named_port(self) -> str:
+        return os.environ.get(self._port_variable, "")
+
+    def _first_port(self) -> int:
+        if self._named_port() not in ("", "0"):
+            return int(self._named_port())
+        if self.name == "api" and is_free(USUAL_HTTP_PORT):
+            return USUAL_HTTP_PORT
+        return free_port()
+
+
+class System:
+    """All of Lifeboat's processes, ended together."""
+
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str],
+        *,
+        workers: int = 1,
+        detached: bool = False,
+    ) -> None:
+        """``environment``: the ``LIFEBOAT_*`` variables they get beside this process's own."""
+        names = ["api", "mirror", "rehydrator", "worker"]
+        names += [f"worker-{n}" for n in range(2, workers + 1)]
+        self.services = {
+            name: Service(name, folder, environment, detached=detached) for name in names
+        }
+
+    @property
+    def api(self) -> Service:
+        """The one people and producers talk to."""
+        return self.services["api"]
+
+    async def start(self) -> None:
+        """All at once; none stays when one does not come."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for service in self.services.values():
+                    group.create_task(service.start())
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Producers' door first, then the rest."""
+        await self.api.process.stop()
+        others = [each.process for name, each in self.services.items() if name != "api"]
+        await asyncio.gather(*(process.stop() for process in others))
