@@ -1,5 +1,6 @@
 """Records as MongoDB documents and back. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -10,13 +11,17 @@ from app.ledger.records import (
     FinishedPart,
     LedgerRecord,
     OpenPart,
+    QuarantineRecord,
     Standing,
     attempt_from,
+    error_document,
 )
 from app.names import TaskKey
 from app.state import TERMINAL, TaskState
 
 DAY_S = 86_400
+NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+"""When parked and open records go."""
 STANDING_PROJECTION = {
     "requestDigest": 1,
     "finished.run": 1,
@@ -35,12 +40,12 @@ def finished_document(finished: FinishedPart) -> dict[str, Any]:
         "by": finished.by,
         "attempt": finished.attempt,
         "result": finished.result,
-        "error": asdict(finished.error) if finished.error else None,
+        "error": error_document(finished.error),
     }
 
 
 def open_document(part: OpenPart) -> dict[str, Any]:
-    """``open`` of a document; the order of members matters where MongoDB compares it whole."""
+    """``open`` of a document."""
     return {
         "run": part.run,
         "attempt": part.attempt,
@@ -54,7 +59,7 @@ def open_document(part: OpenPart) -> dict[str, Any]:
 def expiry(finished: FinishedPart, record_days: int) -> datetime:
     """When the record may go: parked ones never."""
     if TaskState(finished.state) not in TERMINAL:
-        return datetime(9999, 1, 1, tzinfo=UTC)
+        return NEVER
     return datetime.fromtimestamp(finished.at_ms / 1000 + record_days * DAY_S, tz=UTC)
 
 
@@ -84,6 +89,19 @@ def record(key: TaskKey, document: dict[str, Any]) -> LedgerRecord:
         open=_open(document.get("open")),
         attempts=attempts,
     )
+
+
+def quarantine_document(record: QuarantineRecord) -> dict[str, Any]:
+    """A quarantined copy without its id; headers as pairs, for their names are a stranger's."""
+    document = asdict(record)
+    del document["id"]
+    return {**document, "headers": [list(pair) for pair in record.headers.items()]}
+
+
+def quarantine_record(document: Mapping[str, Any]) -> QuarantineRecord:
+    """The reverse of ``quarantine_document``."""
+    members = {**document, "headers": dict(document["headers"])}
+    return QuarantineRecord(id=members.pop("_id"), **members)
 
 
 def _finished(document: dict[str, Any]) -> FinishedPart:

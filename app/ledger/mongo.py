@@ -5,11 +5,10 @@ must never be let go on the word of one (reliability: ``docs/explanation/guarant
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
-from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
@@ -18,10 +17,9 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from app.errors import LedgerMismatch, QueueLimitReached, Unavailable
-from app.ledger import documents
+from app.errors import LedgerMismatch, QueueLimitReached, SettingsError, Unavailable
+from app.ledger import documents, updates
 from app.ledger.records import (
-    HISTORY_MAX,
     Finish,
     FinishResult,
     LeaseView,
@@ -31,26 +29,32 @@ from app.ledger.records import (
     QueueRecord,
     RehydrationRecord,
     Standing,
-    attempt_document,
+    finish_verdict,
+    open_verdict,
 )
 from app.names import TaskKey
 
 DUPLICATE = 11000
 Documents = AsyncIOMotorCollection[dict[str, Any]]
+Write = TypeVar("Write", Finish, OpenWrite)
+Answer = TypeVar("Answer")
 
 
 class MongoLedger:
     """``app.ledger.ledger.Ledger`` on MongoDB; the URL names the database."""
 
     def __init__(self, url: str, *, env: str, record_days: int, timeout_ms: int) -> None:
-        self._client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(
-            url,
-            serverSelectionTimeoutMS=timeout_ms,
-            connectTimeoutMS=timeout_ms,
-            socketTimeoutMS=timeout_ms,
-            retryWrites=True,
-            appname="lifeboat",
-        )
+        try:
+            self._client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(
+                url,
+                serverSelectionTimeoutMS=timeout_ms,
+                connectTimeoutMS=timeout_ms,
+                socketTimeoutMS=timeout_ms,
+                retryWrites=True,
+                appname="lifeboat",
+            )
+        except (PyMongoError, ValueError) as error:
+            raise SettingsError(f"LIFEBOAT_MONGO_URL is no MongoDB URL: {error}") from error
         database = self._client.get_default_database(
             default="lifeboat",
             read_concern=ReadConcern("majority"),
@@ -79,6 +83,7 @@ class MongoLedger:
             await self._records.create_index(
                 [("tenant", 1), ("queue", 1), ("finished.state", 1), ("finished.at", 1)]
             )
+            await self._queues.create_index([("tenant", 1), ("slot", 1)], unique=True)
             known = await self._facts.find_one_and_update(
                 {"_id": "identity"},
                 {"$setOnInsert": {"ledger": uuid4().hex, "env": self._env}},
@@ -102,72 +107,65 @@ class MongoLedger:
             await self._client.admin.command("ping")
 
     async def finish(self, writes: Sequence[Finish]) -> list[FinishResult]:
-        """One unordered bulk; a duplicate key means that somebody was first."""
-        seen: set[TaskKey] = set()
-        for write in writes:
-            if write.key in seen:
-                # Writes of one task must not race inside one unordered bulk.
-                half = len(writes) // 2
-                return [*await self.finish(writes[:half]), *await self.finish(writes[half:])]
-            seen.add(write.key)
-        operations = [self._finish_operation(write) for write in writes]
-        lost = await self._bulk(operations)
-        results = [FinishResult(True, w.finished.run, w.finished.state) for w in writes]
-        if lost:
-            standings = await self.ask([writes[index].key for index in lost])
-            for index in lost:
-                standing = standings[writes[index].key]
-                won = standing.finished_by == writes[index].finished.by
-                results[index] = FinishResult(won, standing.finished_run, standing.finished_state)
-        return results
+        """Unordered bulks, until every write is decided."""
 
-    def _finish_operation(self, write: Finish) -> UpdateOne:
-        finished = write.finished
-        update: dict[str, Any] = {
-            "$set": {
-                "tenant": write.key.tenant,
-                "queue": write.key.queue,
-                "requestDigest": write.request_digest,
-                "envelope": write.envelope,
-                "finished": documents.finished_document(finished),
-                "expireAt": documents.expiry(finished, self._record_days),
-            },
-            "$unset": {"open": ""},
-        }
-        if write.attempt is not None:
-            update["$push"] = _history(write.attempt)
-        return UpdateOne(
-            {
-                "_id": write.key.full,
-                "$or": [{"finished": None}, {"finished.run": {"$lt": finished.run}}],
-            },
-            update,
-            upsert=True,
-        )
+        def applied(write: Finish) -> FinishResult:
+            return FinishResult(True, write.finished.run, write.finished.state)
+
+        def operation(write: Finish) -> UpdateOne:
+            return updates.finish_operation(write, self._record_days)
+
+        return await self._decide(writes, operation, applied, finish_verdict)
 
     async def record_open(self, writes: Sequence[OpenWrite]) -> list[bool]:
-        """Conditional upserts, then a look at who won where one did not apply."""
-        lost = await self._bulk([_open_operation(write) for write in writes])
-        answers = [True] * len(writes)
-        if lost:
-            standings = await self.ask([writes[index].key for index in lost])
-            for index in lost:
-                standing = standings.get(writes[index].key)
-                answers[index] = standing is not None and standing.open == writes[index].part
-        return answers
+        """Unordered bulks, until every write is decided."""
 
-    async def _bulk(self, operations: list[UpdateOne]) -> list[int]:
-        """Run an unordered bulk; the indexes of operations whose condition did not hold."""
+        def applied(write: OpenWrite) -> bool | None:
+            return None if write.expects_one else True
+
+        return await self._decide(writes, updates.open_operation, applied, open_verdict)
+
+    async def _decide(
+        self,
+        writes: Sequence[Write],
+        operation: Callable[[Write], UpdateOne],
+        applied: Callable[[Write], Answer | None],
+        verdict: Callable[[Standing | None, Write], Answer | None],
+    ) -> list[Answer]:
+        """Apply, look at what was refused, apply again what a concurrent first insert refused.
+
+        MongoDB answers a lost race between two inserts of one record with a duplicate key, also
+        where the loser's condition holds against the winner's record.
+        """
+        answers: dict[int, Answer] = {}
+        async with self._deadline():
+            for each_once in updates.rounds([write.key for write in writes]):
+                pending = each_once
+                while pending:
+                    refused = await self._apply([operation(writes[i]) for i in pending])
+                    said = {
+                        index: applied(writes[index])
+                        for place, index in enumerate(pending)
+                        if place not in refused
+                    }
+                    look = [index for index in pending if said.get(index) is None]
+                    found = await self.ask([writes[i].key for i in look]) if look else {}
+                    said |= {i: verdict(found.get(writes[i].key), writes[i]) for i in look}
+                    answers |= {i: answer for i, answer in said.items() if answer is not None}
+                    pending = [index for index in pending if index not in answers]
+        return [answers[index] for index in range(len(writes))]
+
+    async def _apply(self, operations: list[UpdateOne]) -> set[int]:
+        """Run an unordered bulk; the places of operations whose condition did not hold."""
         try:
-            async with self._deadline():
-                await self._records.bulk_write(operations, ordered=False)
+            await self._records.bulk_write(operations, ordered=False)
         except BulkWriteError as error:
             details = error.details or {}
             problems = details.get("writeErrors", [])
             if details.get("writeConcernErrors") or any(p["code"] != DUPLICATE for p in problems):
-                raise Unavailable("ledger", str(details)[:300]) from error
-            return [problem["index"] for problem in problems]
-        return []
+                raise
+            return {problem["index"] for problem in problems}
+        return set()
 
     async def ask(self, keys: Sequence[TaskKey]) -> dict[TaskKey, Standing]:
         """One find over the ids."""
@@ -192,19 +190,26 @@ class MongoLedger:
         return {d["_id"].split("/", 2)[2]: d["finished"]["state"] for d in found}
 
     async def ensure_queue(self, tenant: str, queue: str, limit: int) -> None:
-        """Insert unless there."""
+        """Insert unless there; each queue has one of the tenant's numbered slots."""
         name = f"{tenant}/{queue}"
         async with self._deadline():
-            if await self._queues.find_one({"_id": name}):
-                return
-            if await self._queues.count_documents({"tenant": tenant}) >= limit:
-                raise QueueLimitReached(f"Tenant {tenant} already has {limit} queues.")
-            try:
-                await self._queues.insert_one(
-                    {"_id": name, "tenant": tenant, "queue": queue, "paused": False}
-                )
-            except DuplicateKeyError:
-                return
+            while True:
+                known = await self._queues.find({"tenant": tenant}, {"slot": 1}).to_list(None)
+                if any(document["_id"] == name for document in known):
+                    return
+                slot = _free_slot({document["slot"] for document in known}, limit)
+                if slot is None:
+                    raise QueueLimitReached(f"Tenant {tenant} already has {limit} queues.")
+                document = {
+                    "_id": name,
+                    "tenant": tenant,
+                    "queue": queue,
+                    "paused": False,
+                    "slot": slot,
+                }
+                # Somebody was first with the queue or with the slot: look again.
+                with suppress(DuplicateKeyError):
+                    await self._queues.insert_one(document)
 
     async def queues(self) -> list[QueueRecord]:
         """Every queue."""
@@ -223,18 +228,24 @@ class MongoLedger:
         return counts
 
     async def acquire_lease(self, name: str, owner: str, ttl_ms: int) -> bool:
-        """By the server's clock."""
-        free = {"$or": [{"owner": owner}, {"$expr": {"$lte": ["$until", "$$NOW"]}}]}
-        update: list[dict[str, Any]] = [
-            {"$set": {"owner": owner, "until": {"$add": ["$$NOW", ttl_ms]}}},
-            {"$unset": "wantedBy"},
-        ]
-        try:
-            async with self._deadline():
-                await self._leases.update_one({"_id": name, **free}, update, upsert=True)
-        except DuplicateKeyError:
-            return False
-        return True
+        """By the server's clock; a lease somebody else holds is written back as it is."""
+        # A missing lease has no owner and, in BSON's order, expired before all time.
+        free: dict[str, Any] = {
+            "$or": [{"$eq": ["$owner", {"$literal": owner}]}, {"$lte": ["$until", "$$NOW"]}]
+        }
+        values = {
+            "owner": {"$cond": [free, {"$literal": owner}, "$owner"]},
+            "until": {"$cond": [free, {"$add": ["$$NOW", ttl_ms]}, "$until"]},
+            "wantedBy": {"$cond": [free, "$$REMOVE", "$wantedBy"]},
+        }
+        async with self._deadline():
+            found = await self._leases.find_one_and_update(
+                {"_id": name},
+                [{"$set": values}],
+                upsert=True,
+                return_document=ReturnDocument.AFTER,
+            )
+        return bool(found["owner"] == owner)
 
     async def renew_lease(self, name: str, owner: str, ttl_ms: int) -> LeaseView:
         """By the server's clock."""
@@ -268,17 +279,17 @@ class MongoLedger:
 
     async def put_quarantine(self, record: QuarantineRecord) -> None:
         """Insert unless there."""
-        document = asdict(record)
+        document = documents.quarantine_document(record)
         async with self._deadline():
             await self._quarantine.update_one(
-                {"_id": document.pop("id")}, {"$setOnInsert": document}, upsert=True
+                {"_id": record.id}, {"$setOnInsert": document}, upsert=True
             )
 
     async def quarantined(self, limit: int) -> list[QuarantineRecord]:
         """Newest first."""
         async with self._deadline():
             found = await self._quarantine.find().sort("at_ms", -1).limit(limit).to_list(None)
-        return [QuarantineRecord(id=d.pop("_id"), **d) for d in found]
+        return [documents.quarantine_record(d) for d in found]
 
     async def expire(self, now_ms: int) -> int:
         """MongoDB's own TTL index does it."""
@@ -289,47 +300,11 @@ class MongoLedger:
         try:
             async with asyncio.timeout(self._timeout_s):
                 yield
-        except (BulkWriteError, DuplicateKeyError):
-            raise
         except (PyMongoError, TimeoutError) as error:
             raise Unavailable("ledger", (str(error) or type(error).__name__)[:200]) from error
 
 
-def _history(attempt: Any) -> dict[str, Any]:
-    return {"attempts": {"$each": [attempt_document(attempt)], "$slice": -HISTORY_MAX}}
-
-
-def _open_operation(write: OpenWrite) -> UpdateOne:
-    part = write.part
-    current: dict[str, Any]
-    if write.check:
-        expected = documents.open_document(write.expected) if write.expected else None
-        current = {"open": expected} if expected else _no_open_of(part.run)
-    else:
-        current = {
-            "$or": [
-                _no_open_of(part.run),
-                {"open.run": part.run, "open.attempt": {"$lte": part.attempt}},
-            ]
-        }
-    update: dict[str, Any] = {
-        "$set": {
-            "tenant": write.key.tenant,
-            "queue": write.key.queue,
-            "open": documents.open_document(part),
-            "expireAt": datetime(9999, 1, 1, tzinfo=UTC),
-        },
-        "$setOnInsert": {"requestDigest": write.request_digest},
-    }
-    if write.attempt is not None:
-        update["$push"] = _history(write.attempt)
-    unfinished = {"$or": [{"finished": None}, {"finished.run": {"$lt": part.run}}]}
-    # One's own repeated write must not apply again: its attempt would enter the history twice.
-    not_own = {"open": {"$ne": documents.open_document(part)}}
-    return UpdateOne(
-        {"_id": write.key.full, "$and": [unfinished, current, not_own]}, update, upsert=True
-    )
-
-
-def _no_open_of(run: int) -> dict[str, Any]:
-    return {"$or": [{"open": None}, {"open.run": {"$lt": run}}]}
+def _free_slot(taken: set[int], limit: int) -> int | None:
+    if len(taken) >= limit:
+        return None
+    return next(slot for slot in range(limit) if slot not in taken)

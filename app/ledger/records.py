@@ -98,6 +98,11 @@ class OpenWrite:
     check: bool = False
     expected: OpenPart | None = None
 
+    @property
+    def expects_one(self) -> bool:
+        """Whether it applies only where an open part stands already."""
+        return self.check and self.expected is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -193,9 +198,37 @@ def open_applies(finished_run: int, current: OpenPart | None, write: OpenWrite) 
     return same_run is None or part.attempt >= same_run.attempt
 
 
+def finish_verdict(standing: Standing | None, write: Finish) -> FinishResult | None:
+    """What became of a finished write that did not apply; None: it would apply now, try again."""
+    run = write.finished.run
+    if standing is None or finish_wins(standing.finished_run, run):
+        return None
+    own = standing.finished_run == run and standing.finished_by == write.finished.by
+    return FinishResult(own, standing.finished_run, standing.finished_state)
+
+
+def open_verdict(standing: Standing | None, write: OpenWrite) -> bool | None:
+    """Whether an open write that did not apply is in force; None: it would apply now, try again."""
+    finished_run = standing.finished_run if standing else 0
+    current = standing.open if standing else None
+    if current == write.part:
+        return True
+    return None if open_applies(finished_run, current, write) else False
+
+
 def attempt_document(attempt: AttemptRecord) -> dict[str, Any]:
     """An attempt as both stores keep it."""
-    return asdict(attempt)
+    return {**asdict(attempt), "error": error_document(attempt.error)}
+
+
+def error_document(error: ErrorInfo | None) -> dict[str, Any] | None:
+    """An error as both stores keep it; what UTF-8 cannot say (a handler's text) becomes ``?``."""
+    if error is None:
+        return None
+    return {
+        name: value.encode(errors="replace").decode() if isinstance(value, str) else value
+        for name, value in asdict(error).items()
+    }
 
 
 def attempt_from(document: Mapping[str, Any]) -> AttemptRecord:

@@ -1,7 +1,6 @@
 """Records as SQLite rows: the two conditional writes and the way back."""
 
 import sqlite3
-from dataclasses import asdict
 
 import orjson
 
@@ -18,23 +17,23 @@ from app.ledger.records import (
     Standing,
     attempt_document,
     attempt_from,
-    finish_wins,
-    open_applies,
+    error_document,
+    finish_verdict,
+    open_verdict,
 )
 from app.names import TaskKey
 
 
 def finish(db: sqlite3.Connection, write: Finish) -> FinishResult:
     """Record one outcome unless this run or a later one has one."""
-    row = _row(db, write.key, write.request_digest)
-    finished = write.finished
-    if not finish_wins(row["finished_run"], finished.run):
-        won = row["finished_by"] == finished.by
-        return FinishResult(won, row["finished_run"], row["finished_state"])
+    verdict = finish_verdict(_standing_of(db, write.key), write)
+    if verdict is not None:
+        return verdict
+    row, finished = _row(db, write.key, write.request_digest), write.finished
     db.execute(
         "UPDATE records SET request_digest = ?, envelope = ?, finished_run = ?, finished_state = ?,"
         " finished_at = ?, finished_by = ?, finished_attempt = ?, result = ?, error = ?,"
-        " attempts = ?, open_run = 0 WHERE id = ?",
+        " attempts = ?, open_run = CASE WHEN open_run > ? THEN open_run ELSE 0 END WHERE id = ?",
         (
             write.request_digest,
             write.envelope,
@@ -44,8 +43,9 @@ def finish(db: sqlite3.Connection, write: Finish) -> FinishResult:
             finished.by,
             finished.attempt,
             finished.result,
-            orjson.dumps(asdict(finished.error)).decode() if finished.error else None,
+            _error(finished.error),
             _history(row["attempts"], write.attempt),
+            finished.run,
             write.key.full,
         ),
     )
@@ -54,12 +54,10 @@ def finish(db: sqlite3.Connection, write: Finish) -> FinishResult:
 
 def record_open(db: sqlite3.Connection, write: OpenWrite) -> bool:
     """Record how far a run got, if rule 4 lets it."""
-    row = _row(db, write.key, write.request_digest)
-    current, part = _open(row), write.part
-    if current == part:
-        return True
-    if not open_applies(row["finished_run"], current, write):
-        return False
+    verdict = open_verdict(_standing_of(db, write.key), write)
+    if verdict is not None:
+        return verdict
+    row, part = _row(db, write.key, write.request_digest), write.part
     db.execute(
         "UPDATE records SET open_run = ?, open_attempt = ?, open_phase = ?, open_due = ?,"
         " open_lost = ?, open_by = ?, attempts = ? WHERE id = ?",
@@ -100,6 +98,11 @@ def record(key: TaskKey, row: sqlite3.Row) -> LedgerRecord:
     )
 
 
+def _standing_of(db: sqlite3.Connection, key: TaskKey) -> Standing | None:
+    row = db.execute("SELECT * FROM records WHERE id = ?", (key.full,)).fetchone()
+    return standing(row) if row else None
+
+
 def _row(db: sqlite3.Connection, key: TaskKey, digest: str) -> sqlite3.Row:
     db.execute(
         "INSERT INTO records (id, tenant, queue, request_digest) VALUES (?, ?, ?, ?)"
@@ -108,6 +111,10 @@ def _row(db: sqlite3.Connection, key: TaskKey, digest: str) -> sqlite3.Row:
     )
     row: sqlite3.Row = db.execute("SELECT * FROM records WHERE id = ?", (key.full,)).fetchone()
     return row
+
+
+def _error(error: ErrorInfo | None) -> str | None:
+    return orjson.dumps(error_document(error)).decode() if error else None
 
 
 def _history(attempts: str, new: AttemptRecord | None) -> str:

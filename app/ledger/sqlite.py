@@ -277,10 +277,12 @@ class SqliteLedger:
         db.execute("BEGIN IMMEDIATE")
         try:
             answer = work(db)
+            db.execute("COMMIT")
         except BaseException:
-            db.execute("ROLLBACK")
+            # A full disk ends the transaction by itself.
+            if db.in_transaction:
+                db.execute("ROLLBACK")
             raise
-        db.execute("COMMIT")
         return answer
 
     def _connect(self) -> sqlite3.Connection:
@@ -290,8 +292,12 @@ class SqliteLedger:
                 self._path, timeout=self._timeout_s, isolation_level=None, check_same_thread=False
             )
             db.row_factory = sqlite3.Row
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = FULL")
-            db.executescript((files("app.ledger") / "schema.sql").read_text())
+            try:
+                db.execute("PRAGMA journal_mode = WAL")
+                db.execute("PRAGMA synchronous = FULL")
+                db.executescript((files("app.ledger") / "schema.sql").read_text())
+            except BaseException:
+                db.close()
+                raise
             self._connection = db
         return self._connection
