@@ -1,8 +1,7 @@
 """``lifeboat mirror``."""
 
-from mirror.process import run_mirror
-
 from app.cli.options import Adopt, Queue, load_settings, run
+from mirror.process import run_mirror
 
 
 def mirror(queue: Queue = None, adopt_ledger: Adopt = False) -> None:

@@ -1,8 +1,7 @@
 """``lifeboat rehydrator``."""
 
-from rehydrator.process import run_rehydrator
-
 from app.cli.options import Adopt, Queue, load_settings, run
+from rehydrator.process import run_rehydrator
 
 
 def rehydrator(queue: Queue = None, adopt_ledger: Adopt = False) -> None:
