@@ -39,6 +39,10 @@ class Proxy:
         """From now on nothing comes back from the broker."""
         self._down.clear()
 
+    def flow_answers(self):
+        """Let what the broker said come through; requests stay as they are."""
+        self._down.set()
+
     def flow(self):
         """Let through what was held."""
         self._up.set()
