@@ -119,6 +119,14 @@ class Settings(BaseSettings):
     limit_error: int = Field(4_096, ge=256, le=65_536, description="Bytes of an error's text.")
     limit_wait: int = Field(60, ge=1, le=600, description="Seconds a request may wait.")
 
+    redis_image: str = Field(
+        "redis:8.0", description="Image of private servers where Docker runs; empty: no Docker."
+    )
+    rabbitmq_image: str = Field(
+        "rabbitmq:4.0-management", description="As above; needs the management plugin."
+    )
+    mongo_image: str = Field("mongo:6.0", description="As above.")
+
     adopt_ledger: bool = Field(
         False, description="Accept a ledger that Redis and the copies do not know."
     )

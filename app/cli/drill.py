@@ -8,11 +8,13 @@ import orjson
 import typer
 from rich.console import Console
 
+from app.cli.images import images_of
 from app.cli.options import Json
 from app.drill.game import Plan
 from app.drill.run import drill as play
 from app.drill.scenarios import SCENARIOS
 from app.drill.show import show
+from app.settings import load
 
 Scenario = Annotated[str, typer.Option(help=f"One of {', '.join(SCENARIOS)}.")]
 Tasks = Annotated[int, typer.Option(min=1, max=1_000_000, help="Webhook deliveries to submit.")]
@@ -36,7 +38,9 @@ def drill(
         raise typer.BadParameter("Choose fast, fsync or mirrored.", param_hint="--durability")
     progress = Console(stderr=json, highlight=False)
     plan = Plan(scenario, tasks, seed, durability)
-    document = asyncio.run(play(plan, lambda text: progress.print(text, soft_wrap=True)))
+    document = asyncio.run(
+        play(plan, images_of(load()), lambda text: progress.print(text, soft_wrap=True))
+    )
     if json:
         sys.stdout.write(orjson.dumps(document).decode() + "\n")
     else:

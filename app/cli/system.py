@@ -11,7 +11,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from app.cli.images import images_of
 from app.cli.options import Json
+from app.settings import load
 from app.stack.running import Running, end, living
 from app.stack.stack import Stack
 from app.stack.system import System
@@ -63,7 +65,7 @@ async def _up(folder: Path, console: Console, *, detach: bool, sqlite: bool, jso
     given = [name for name, variable in GIVEN.items() if os.environ.get(variable)]
     if "LIFEBOAT_SQLITE_PATH" in os.environ:
         given.append("mongo")
-    stack = Stack(folder, mongo=not sqlite, given=given, detached=detach)
+    stack = Stack(folder, images=images_of(load()), mongo=not sqlite, given=given, detached=detach)
     system = System(folder / "log", stack.environment(), detached=detach)
     try:
         for server in stack.servers:
@@ -75,7 +77,7 @@ async def _up(folder: Path, console: Console, *, detach: bool, sqlite: bool, jso
         running.save()
     except BaseException:
         await system.stop()
-        stack.kill9()
+        await stack.stop()
         raise
     if json:
         sys.stdout.write(orjson.dumps(running.document()).decode() + "\n")

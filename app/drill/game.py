@@ -16,6 +16,7 @@ from app.drill.load import QUEUE
 from app.drill.producers import Producers
 from app.drill.verdict import Fault
 from app.stack.process import ChildProcess, StackError, free_port, until
+from app.stack.sources import Images
 from app.stack.stack import Stack
 from app.stack.system import System
 
@@ -45,11 +46,13 @@ class Plan:
 class Game:
     """The board. ``say`` tells a person what happens."""
 
-    def __init__(self, plan: Plan, folder: Path, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, plan: Plan, images: Images, folder: Path, say: Callable[[str], None]
+    ) -> None:
         self.plan = plan
         self.say = say
         self.folder = folder
-        self.stack = Stack(folder / "servers")
+        self.stack = Stack(folder / "servers", images=images)
         self.environment = {**self.stack.environment(), **SETTINGS}
         self.system = System(folder / "lifeboat", self.environment)
         self.faults: list[Fault] = []
@@ -72,8 +75,8 @@ class Game:
 
     async def start(self) -> None:
         """Servers, receiver, processes."""
-        names = ", ".join(server.name for server in self.stack.servers)
-        self.say(f"Starting private servers: {names} ...")
+        for server in self.stack.servers:
+            self.say(f"Starting {server.source} ...")
         self._receiver.start()
         await self.stack.start()
         await until(self._receiver_answers, RECEIVER_WITHIN_MS, "the receiver to answer")
@@ -88,7 +91,7 @@ class Game:
     async def stop(self) -> None:
         """Everything ends; nothing that ran here is needed again."""
         await self.system.stop()
-        self.stack.kill9()
+        self.stack.discard()
         self._receiver.kill9()
 
     async def until_accepted(self, count: int) -> None:

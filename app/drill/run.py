@@ -13,12 +13,13 @@ from app.drill.load import QUEUE, tasks
 from app.drill.scenarios import SCENARIOS
 from app.drill.verdict import Evidence, judge
 from app.lifecycle import cancel
+from app.stack.sources import Images
 
 SETTLE_WITHIN_MS: Final = 90_000
 MS_A_TASK: Final = 20
 
 
-async def drill(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
+async def drill(plan: Plan, images: Images, say: Callable[[str], None]) -> dict[str, Any]:
     """Play ``plan``; the object of contract section 6a.
 
     Raises:
@@ -26,7 +27,7 @@ async def drill(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
     """
     folder = Path(tempfile.mkdtemp(prefix="lifeboat-drill-"))
     try:
-        game = Game(plan, folder, say)
+        game = Game(plan, images, folder, say)
         try:
             await game.start()
             return await _play(game)

@@ -57,6 +57,15 @@ def kept_port(folder: Path, name: str) -> int:
     return port
 
 
+def started_at(pid: int) -> str | None:
+    """Clock ticks from boot to the start of a process; None when it is gone or a zombie."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except (OSError, IndexError):
+        return None
+    return None if fields[0] == "Z" else fields[19]
+
+
 def die_with_parent() -> None:
     """Between fork and exec: be killed when the parent ends, however it ends (Linux)."""
     if _prctl is not None:
@@ -118,6 +127,9 @@ class ChildProcess:
                 self._popen.send_signal(signal.SIGCONT)
                 self._popen.kill()
             self._popen.wait(STOP_WITHIN_MS / 1000)
+
+    def forget(self) -> None:
+        """Nothing to forget: its data lies in a folder (a container has it inside)."""
 
     def pause(self) -> None:
         """SIGSTOP: it keeps its sockets and answers nothing."""

@@ -11,7 +11,8 @@ from typing import Any, Final, Self
 
 import orjson
 
-from app.stack.process import until
+from app.stack.container import remove_container, stop_container
+from app.stack.process import started_at, until
 from app.stack.stack import Stack
 from app.stack.system import System
 
@@ -26,6 +27,8 @@ class Program:
     name: str
     pid: int
     started: str
+    container: str = ""
+    """Id of the container it lives in, if it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +56,8 @@ class Running:
                 "mongoUrl": named.get("LIFEBOAT_MONGO_URL"),
             },
             processes=[_program(n, s.pid) for n, s in system.services.items()],
-            servers=[_program(s.name, s.pid) for s in stack.servers],
-            helpers=[_program("epmd", stack.rabbitmq.epmd.pid)]
-            if stack.rabbitmq in stack.servers
-            else [],
+            servers=[_program(s.name, s.pid, s.container_id) for s in stack.servers],
+            helpers=[_program("epmd", pid)] if (pid := stack.rabbitmq.epmd.pid) else [],
         )
 
     def document(self) -> dict[str, Any]:
@@ -108,11 +109,20 @@ async def end(folder: Path, *, wipe: bool) -> list[str]:
             ended += [program.name for program in alive]
         running.forget()
     if wipe:
-        shutil.rmtree(folder, ignore_errors=True)
+        await asyncio.to_thread(_remove, folder)
     return ended
 
 
+def _remove(folder: Path) -> None:
+    for note in folder.glob("*/container"):
+        remove_container(note.read_text())
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 async def _end(program: Program) -> None:
+    if program.container:
+        await asyncio.to_thread(stop_container, program.container)
+        return
     with suppress(ProcessLookupError):
         os.kill(program.pid, signal.SIGCONT)
         os.kill(program.pid, signal.SIGTERM)
@@ -123,18 +133,9 @@ async def _end(program: Program) -> None:
             os.kill(program.pid, signal.SIGKILL)
 
 
-def _program(name: str, pid: int) -> Program:
-    return Program(name, pid, _started(pid) or "")
+def _program(name: str, pid: int, container: str = "") -> Program:
+    return Program(name, pid, started_at(pid) or "", container)
 
 
 def _lives(program: Program) -> bool:
-    return bool(program.started) and _started(program.pid) == program.started
-
-
-def _started(pid: int) -> str | None:
-    """Clock ticks from boot to the start of the process; None when it is gone or a zombie."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    except (OSError, IndexError):
-        return None
-    return None if fields[0] == "Z" else fields[19]
+    return bool(program.started) and started_at(program.pid) == program.started

@@ -12,15 +12,21 @@ import aiohttp
 from motor.motor_asyncio import AsyncIOMotorClient
 from redis.asyncio import Redis
 
+from app.stack.container import Container
 from app.stack.process import ChildProcess, StackError, free_port, kept_port, until
 from app.stack.sources import HINTS, Source, mongo_source, rabbitmq_source, redis_source
 
 READY_WITHIN_MS = 60_000
+REDIS_OPTIONS = (
+    "--save", "", "--appendonly", "yes", "--appendfsync", "everysec",
+    "--maxmemory-policy", "noeviction",
+)  # fmt: skip
+MONGO_OPTIONS = ("--replSet", "lifeboat", "--oplogSize", "128", "--quiet")
 PLUGINS = "[rabbitmq_management, rabbitmq_prometheus].\n"
 
 
 class Server(ABC):
-    """A private server with a folder of its own."""
+    """A private server with a folder of its own; ``detached``: it may outlive this process."""
 
     name: str
 
@@ -30,12 +36,21 @@ class Server(ABC):
         self.source = source
         self.program = str(source.program)
         self.detached = detached
-        self.process = self._make()
+        self.process = self._contain() if source.image else self._make()
 
     @property
     def pid(self) -> int:
         """The server's process id."""
         return self.process.pid
+
+    @property
+    def container_id(self) -> str:
+        """Where it lives in a container: whose id; else empty."""
+        return self._note.read_text() if self.source.image and self._note.exists() else ""
+
+    @property
+    def _note(self) -> Path:
+        return self.folder / "container"
 
     async def start(self) -> None:
         """Start and wait until it really answers.
@@ -43,7 +58,7 @@ class Server(ABC):
         Raises:
             StackError: it did not; with the end of its log.
         """
-        if self.source.program is None:
+        if not self.source.exists:
             raise StackError(HINTS[self.source.server])
         self.data.mkdir(parents=True, exist_ok=True)
         self.process.start()
@@ -59,6 +74,7 @@ class Server(ABC):
     def wipe(self) -> None:
         """End it and remove its data: what is started next is empty."""
         self.kill9()
+        self.process.forget()
         shutil.rmtree(self.data, ignore_errors=True)
 
     async def restart(self) -> None:
@@ -85,6 +101,10 @@ class Server(ABC):
         """The process, with its files laid out."""
 
     @abstractmethod
+    def _contain(self) -> Container:
+        """The same from its image."""
+
+    @abstractmethod
     async def _round_trip(self) -> None:
         """Ask for something only a working server can answer."""
 
@@ -103,9 +123,9 @@ class RedisServer(Server):
 
     name = "redis"
 
-    def __init__(self, folder: Path, *, detached: bool = False) -> None:
+    def __init__(self, folder: Path, *, image: str = "", detached: bool = False) -> None:
         self.port = kept_port(folder, "redis")
-        super().__init__(folder, redis_source(), detached=detached)
+        super().__init__(folder, redis_source(image), detached=detached)
 
     @property
     def url(self) -> str:
@@ -113,18 +133,20 @@ class RedisServer(Server):
         return f"redis://127.0.0.1:{self.port}/0"
 
     def _make(self) -> ChildProcess:
-        options = {
-            "port": str(self.port),
-            "bind": "127.0.0.1",
-            "dir": str(self.data),
-            "save": "",
-            "appendonly": "yes",
-            "appendfsync": "everysec",
-            "maxmemory-policy": "noeviction",
-        }
-        command = [self.program, *(part for k, v in options.items() for part in (f"--{k}", v))]
+        place = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.data)]
         log = self.folder / "redis.log"
+        command = [self.program, *place, *REDIS_OPTIONS]
         return ChildProcess(self.name, command, log=log, detached=self.detached)
+
+    def _contain(self) -> Container:
+        return Container(
+            self.name,
+            self.source.image,
+            command=["redis-server", "--protected-mode", "no", *REDIS_OPTIONS],
+            note=self._note,
+            ports={6379: self.port},
+            kept=self.detached,
+        )
 
     async def _round_trip(self) -> None:
         client = Redis.from_url(self.url)
@@ -139,13 +161,13 @@ class RabbitMQServer(Server):
 
     name = "rabbitmq"
 
-    def __init__(self, folder: Path, *, detached: bool = False) -> None:
+    def __init__(self, folder: Path, *, image: str = "", detached: bool = False) -> None:
         self.port = kept_port(folder, "amqp")
         self.management_port = kept_port(folder, "management")
         self.epmd_port, self._dist_port = free_port(), free_port()
         self._prometheus_port = free_port()
         self._tag = _kept_tag(folder)
-        super().__init__(folder, rabbitmq_source(), detached=detached)
+        super().__init__(folder, rabbitmq_source(image), detached=detached)
         self.epmd = ChildProcess(
             "epmd",
             ["epmd", "-port", str(self.epmd_port), "-address", "127.0.0.1"],
@@ -169,7 +191,7 @@ class RabbitMQServer(Server):
 
     async def start(self) -> None:
         """Epmd first: the node registers with it."""
-        if not self.epmd.running:
+        if not self.source.image and not self.epmd.running:
             self.epmd.start()
         await super().start()
 
@@ -239,6 +261,15 @@ class RabbitMQServer(Server):
             detached=self.detached,
         )
 
+    def _contain(self) -> Container:
+        return Container(
+            self.name,
+            self.source.image,
+            note=self._note,
+            ports={5672: self.port, 15672: self.management_port},
+            kept=self.detached,
+        )
+
     async def _round_trip(self) -> None:
         await self._management("GET", "/api/overview")
         connection = await aio_pika.connect(self.vhost_url("%2F"), timeout=4)
@@ -253,9 +284,9 @@ class MongoServer(Server):
 
     name = "mongo"
 
-    def __init__(self, folder: Path, *, detached: bool = False) -> None:
+    def __init__(self, folder: Path, *, image: str = "", detached: bool = False) -> None:
         self.port = kept_port(folder, "mongo")
-        super().__init__(folder, mongo_source(), detached=detached)
+        super().__init__(folder, mongo_source(image), detached=detached)
 
     def database_url(self, database: str) -> str:
         """The URL of one database."""
@@ -264,9 +295,20 @@ class MongoServer(Server):
     def _make(self) -> ChildProcess:
         command = [self.program, "--dbpath", str(self.data), "--port", str(self.port)]
         command += ["--bind_ip", "127.0.0.1", "--nounixsocket", "--wiredTigerCacheSizeGB", "0.25"]
-        command += ["--replSet", "lifeboat", "--oplogSize", "128", "--quiet"]
+        command += MONGO_OPTIONS
         log = self.folder / "mongod.log"
         return ChildProcess(self.name, command, log=log, detached=self.detached)
+
+    def _contain(self) -> Container:
+        # The same port inside: the member must reach itself under the set's address.
+        return Container(
+            self.name,
+            self.source.image,
+            command=["mongod", "--port", str(self.port), "--bind_ip_all", *MONGO_OPTIONS],
+            note=self._note,
+            ports={self.port: self.port},
+            kept=self.detached,
+        )
 
     async def _round_trip(self) -> None:
         address = f"mongodb://127.0.0.1:{self.port}/?directConnection=true"

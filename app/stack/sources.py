@@ -1,7 +1,7 @@
 """Where each server's program comes from on this machine, and how a missing one is installed.
 
-Order: on PATH, in Debian's usual places, in the mongod wheel; as root on Debian what is missing
-is installed.
+Order: an image that a running Docker engine has or can pull; on PATH, in Debian's usual places, in
+the mongod wheel. As root on Debian what is missing is installed.
 """
 
 import importlib.util
@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.stack.container import has_image
+
 HINTS = {
     "redis": "Install Redis 7 or newer (Debian: `apt-get install redis-server`).",
     "rabbitmq": "Install RabbitMQ 3.10 or newer (Debian: `apt-get install rabbitmq-server`).",
@@ -22,29 +24,48 @@ INSTALL_DEADLINE_S = 600
 
 
 @dataclass(frozen=True, slots=True)
+class Images:
+    """Names of the servers' images; empty: not from Docker."""
+
+    redis: str = ""
+    rabbitmq: str = ""
+    mongo: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
-    """A server's program; ``program`` is None where it cannot be had."""
+    """A server's image or program; both empty where it cannot be had."""
 
     server: str
     program: Path | None
+    image: str = ""
+
+    @property
+    def exists(self) -> bool:
+        """Whether the server can be had."""
+        return bool(self.image) or self.program is not None
 
     def __str__(self) -> str:
+        if self.image:
+            return f"{self.server}: Docker image {self.image}"
         return f"{self.server}: {self.program}" if self.program else HINTS[self.server]
 
 
-def redis_source() -> Source:
+def redis_source(image: str = "") -> Source:
     """``redis-server``."""
-    return Source("redis", _on_path("redis-server"))
+    return _from_docker("redis", image) or Source("redis", _on_path("redis-server"))
 
 
-def rabbitmq_source() -> Source:
+def rabbitmq_source(image: str = "") -> Source:
     """The real script under a versioned ``sbin``: the packaged wrapper changes the user."""
     found = sorted(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin/rabbitmq-server"))
-    return Source("rabbitmq", found[-1] if found else None)
+    return _from_docker("rabbitmq", image) or Source("rabbitmq", found[-1] if found else None)
 
 
-def mongo_source() -> Source:
+def mongo_source(image: str = "") -> Source:
     """``mongod`` on PATH, or the one inside the wheel."""
+    if (source := _from_docker("mongo", image)) is not None:
+        return source
     program = _on_path("mongod")
     if program is None:
         # Looked up without importing the package: its import has side effects.
@@ -66,15 +87,19 @@ SOURCES: dict[str, Callable[[], Source]] = {
 def install() -> list[Source]:
     """Install what is missing and can be installed; what there is then."""
     packages = {"redis": "redis-server", "rabbitmq": "rabbitmq-server"}
-    missing = [packages[name] for name in packages if SOURCES[name]().program is None]
+    missing = [packages[name] for name in packages if not SOURCES[name]().exists]
     if missing and os.geteuid() == 0 and shutil.which("apt-get"):
         _run("apt-get", "update", "-qq")
         _run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing, "libcurl4")
-    if mongo_source().program is None:
+    if not mongo_source().exists:
         lock = Path(__file__).with_name("mongod.lock")
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
         _run(*pip, "-r", str(lock))
     return [source() for source in SOURCES.values()]
+
+
+def _from_docker(server: str, image: str) -> Source | None:
+    return Source(server, None, image) if image and has_image(image) else None
 
 
 def _on_path(name: str) -> Path | None:

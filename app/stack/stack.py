@@ -7,10 +7,11 @@ from types import TracebackType
 from typing import Final, Self
 
 from app.stack.servers import MongoServer, RabbitMQServer, RedisServer, Server
-from app.stack.sources import mongo_source
+from app.stack.sources import Images, mongo_source
 
 VHOST: Final = "lifeboat"
 DATABASE: Final = "lifeboat"
+NO_IMAGES: Final = Images()
 
 
 class Stack:
@@ -20,16 +21,20 @@ class Stack:
         self,
         folder: Path,
         *,
+        images: Images = NO_IMAGES,
         mongo: bool = True,
         given: Collection[str] = (),
         detached: bool = False,
     ) -> None:
         """``given`` names servers that somebody else runs: they are neither started nor named."""
         self.folder = folder
-        self.redis = RedisServer(folder / "redis", detached=detached)
-        self.rabbitmq = RabbitMQServer(folder / "rabbitmq", detached=detached)
-        wanted = mongo and mongo_source().program is not None
-        self.mongo = MongoServer(folder / "mongo", detached=detached) if wanted else None
+        self.redis = RedisServer(folder / "redis", image=images.redis, detached=detached)
+        self.rabbitmq = RabbitMQServer(
+            folder / "rabbitmq", image=images.rabbitmq, detached=detached
+        )
+        self.mongo = None
+        if mongo and mongo_source(images.mongo).exists:
+            self.mongo = MongoServer(folder / "mongo", image=images.mongo, detached=detached)
         self._given = frozenset(given)
 
     @property
@@ -47,17 +52,18 @@ class Stack:
             if self.rabbitmq in self.servers:
                 await self.rabbitmq.create_vhost(VHOST)
         except BaseException:
-            self.kill9()
+            for server in self.servers:
+                server.kill9()
             raise
 
     async def stop(self) -> None:
         """All at once."""
         await asyncio.gather(*(server.stop() for server in self.servers))
 
-    def kill9(self) -> None:
-        """All at once, without a goodbye: for what nobody needs again."""
+    def discard(self) -> None:
+        """All at once, without a goodbye and with their data: nobody needs them again."""
         for server in self.servers:
-            server.kill9()
+            server.wipe()
         self.rabbitmq.epmd.kill9()
 
     async def __aenter__(self) -> Self:
