@@ -22,7 +22,15 @@ def attempt(run=1, n=1, outcome="failed", error=BOOM):
 
 
 def finish(
-    task=None, run=1, state="succeeded", *, by=None, at_ms=AT_MS, attempt=None, digest=DIGEST, **more
+    task=None,
+    run=1,
+    state="succeeded",
+    *,
+    by=None,
+    at_ms=AT_MS,
+    attempt=None,
+    digest=DIGEST,
+    **more,
 ):
     members = {"attempt": 1, "result": b'{"ok":true}', "error": None} | more
     part = FinishedPart(run=run, state=state, at_ms=at_ms, by=by or new_token(), **members)

@@ -1,0 +1,272 @@
+"""A ledger that is away: one error, in time, and nothing acknowledged is ever missing."""
+
+import asyncio
+import signal
+from collections import Counter
+from contextlib import asynccontextmanager
+
+import pytest
+
+from app.errors import SettingsError, Unavailable
+from app.ledger.mongo import MongoLedger
+from app.ledger.records import QuarantineRecord, RehydrationRecord
+from app.ledger.sqlite import SqliteLedger
+from tests.integration.ledger.conftest import program
+from tests.integration.ledger.material import AT_MS, finish, key, keys, opening
+from tests.support.eventually import eventually
+
+DEADLINE_MS = 700
+HANG_S = 20
+
+CALLS = {
+    "open": lambda ledger: ledger.open(),
+    "ping": lambda ledger: ledger.ping(),
+    "finish": lambda ledger: ledger.finish([finish()]),
+    "record_open": lambda ledger: ledger.record_open([opening()]),
+    "ask": lambda ledger: ledger.ask([key()]),
+    "get": lambda ledger: ledger.get(key()),
+    "finished_ids": lambda ledger: ledger.finished_ids("acme", "mail"),
+    "ensure_queue": lambda ledger: ledger.ensure_queue("acme", "mail", 10),
+    "queues": lambda ledger: ledger.queues(),
+    "parked_counts": lambda ledger: ledger.parked_counts("acme", "mail"),
+    "acquire_lease": lambda ledger: ledger.acquire_lease("mail", "me", 1_000),
+    "renew_lease": lambda ledger: ledger.renew_lease("mail", "me", 1_000),
+    "request_lease": lambda ledger: ledger.request_lease("mail", "me"),
+    "release_lease": lambda ledger: ledger.release_lease("mail", "me"),
+    "put_rehydration": lambda ledger: ledger.put_rehydration(RehydrationRecord("r", "x", AT_MS)),
+    "rehydrations": lambda ledger: ledger.rehydrations(5),
+    "put_quarantine": lambda ledger: ledger.put_quarantine(
+        QuarantineRecord("q", "r", "mail", "acme", "t", {}, b"", AT_MS)
+    ),
+    "quarantined": lambda ledger: ledger.quarantined(5),
+}
+
+
+async def outcomes(ledger):
+    """Every call at once: what each came to."""
+    async with asyncio.timeout(HANG_S):
+        answers = await asyncio.gather(
+            *(call(ledger) for call in CALLS.values()), return_exceptions=True
+        )
+    return dict(zip(CALLS, answers, strict=True))
+
+
+async def all_unavailable(ledger):
+    answers = await outcomes(ledger)
+    assert {name: type(answer) for name, answer in answers.items()} == dict.fromkeys(
+        CALLS, Unavailable
+    )
+    assert {answer.store for answer in answers.values()} == {"ledger"}
+    assert all(answer.detail for answer in answers.values())
+
+
+async def works(ledger):
+    return not any(isinstance(answer, Exception) for answer in (await outcomes(ledger)).values())
+
+
+@asynccontextmanager
+async def mongo_ledger(url, timeout_ms=DEADLINE_MS):
+    ledger = MongoLedger(url, env="test", record_days=30, timeout_ms=timeout_ms)
+    try:
+        yield ledger
+    finally:
+        await ledger.close()
+
+
+@asynccontextmanager
+async def sqlite_ledger(path, timeout_ms=DEADLINE_MS):
+    ledger = SqliteLedger(path, env="test", record_days=30, timeout_ms=timeout_ms)
+    try:
+        yield ledger
+    finally:
+        await ledger.close()
+
+
+async def test_a_mongod_that_never_was(unused_url):
+    async with mongo_ledger(unused_url) as ledger:
+        await all_unavailable(ledger)
+
+
+@pytest.fixture
+def unused_url(private_mongo):
+    private_mongo.kill9()
+    return private_mongo.database_url("test")
+
+
+async def test_a_mongod_that_is_paused_then_killed_then_back(private_mongo):
+    async with mongo_ledger(private_mongo.database_url("test")) as ledger:
+        await ledger.open()
+        assert await works(ledger)
+        private_mongo.process.pause()
+        await all_unavailable(ledger)
+        private_mongo.process.resume()
+        await eventually(lambda: works(ledger), within_s=30)
+        private_mongo.kill9()
+        await all_unavailable(ledger)
+        await private_mongo.start()
+        await eventually(lambda: works(ledger), within_s=30)
+
+
+LOCK = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("BEGIN IMMEDIATE")
+print("locked", flush=True)
+sys.stdin.readline()
+"""
+
+
+async def test_an_sqlite_file_somebody_else_has_locked(sqlite_path):
+    async with sqlite_ledger(sqlite_path) as ledger:
+        await ledger.open()
+        with program(LOCK, sqlite_path) as holder:
+            assert holder.stdout.readline() == "locked\n"
+            await all_unavailable(ledger)
+        await eventually(lambda: works(ledger))
+
+
+async def test_an_sqlite_file_that_is_locked_before_it_is_opened(sqlite_path):
+    async with sqlite_ledger(sqlite_path) as first:
+        await first.open()
+    async with sqlite_ledger(sqlite_path) as ledger:
+        with program(LOCK, sqlite_path) as holder:
+            assert holder.stdout.readline() == "locked\n"
+            await all_unavailable(ledger)
+        await eventually(lambda: works(ledger))
+
+
+async def test_an_sqlite_path_that_is_none(tmp_path):
+    (tmp_path / "text").write_text("no database at all, but longer than its header" * 99)
+    for path in (tmp_path, tmp_path / "text", tmp_path / "text" / "below"):
+        async with sqlite_ledger(path) as ledger:
+            await all_unavailable(ledger)
+
+
+async def test_a_failed_commit_does_not_end_the_ledger(sqlite_path):
+    async with sqlite_ledger(sqlite_path) as ledger:
+        await ledger.open()
+        pages = await ledger._run(
+            lambda db: db.execute("PRAGMA page_count").fetchone()["page_count"]
+        )
+        full = f"PRAGMA max_page_count = {pages}"
+        await ledger._run(lambda db: db.execute(full).fetchone())
+        with pytest.raises(Unavailable, match="full"):
+            await ledger.finish([finish(each) for each in keys(500)])
+        await ledger._run(lambda db: db.execute("PRAGMA max_page_count = 1000000").fetchone())
+        assert await ledger.ask(keys(500)) == {}
+        assert all(answer.won for answer in await ledger.finish([finish(e) for e in keys(500)]))
+
+
+async def test_a_closed_ledger_is_away(make):
+    ledger = make()
+    await ledger.open()
+    await ledger.close()
+    with pytest.raises(Unavailable):
+        await ledger.ask([key()])
+
+
+@pytest.mark.parametrize("url", ["mongodb://", "mongodb://h:x/d", "http://h/d"])
+def test_a_url_that_is_none_is_a_wrong_setting(url):
+    with pytest.raises(SettingsError, match="LIFEBOAT_MONGO_URL"):
+        MongoLedger(url, env="test", record_days=1, timeout_ms=1_000)
+
+
+async def test_calls_given_up_half_way_leave_the_ledger_usable(ledger):
+    tasks = keys(60)
+    for turns in range(6):
+        calls = [asyncio.create_task(ledger.finish([finish(task, by="me")])) for task in tasks]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        assert all(call.cancelled() or call.result()[0].won for call in calls)
+    # What was given up may have happened; a repeat with the same nonce is in force either way.
+    for (answer,) in await asyncio.gather(*(ledger.finish([finish(t, by="me")]) for t in tasks)):
+        assert answer.won
+    assert len(await ledger.ask(tasks)) == len(tasks)
+
+
+async def stream(ledger, acknowledged, worker):
+    """Finish task after task; the ids that were acknowledged."""
+    n = 0
+    while True:
+        n += 1
+        task = key(f"w{worker}-{n}")
+        try:
+            answers = await ledger.finish([finish(task, by=f"by-{n}")])
+        except Unavailable:
+            return
+        assert answers[0].won
+        acknowledged.append(task)
+
+
+async def test_mongod_killed_in_a_stream_of_outcomes_keeps_every_acknowledged_one(private_mongo):
+    acknowledged = []
+    for kill in range(2):
+        async with mongo_ledger(private_mongo.database_url("test"), 3_000) as ledger:
+            await ledger.open()
+            before = len(acknowledged)
+            streams = [
+                asyncio.create_task(stream(ledger, acknowledged, f"{kill}-{n}")) for n in range(8)
+            ]
+            await eventually(lambda: len(acknowledged) >= before + 200, within_s=60)  # noqa: B023
+            private_mongo.kill9()
+            await asyncio.gather(*streams)
+        await private_mongo.start()
+    async with mongo_ledger(private_mongo.database_url("test"), 10_000) as ledger:
+        await ledger.open()
+        recorded = await ledger.ask(acknowledged)
+        assert len(acknowledged) >= 400
+        assert [task for task in acknowledged if task not in recorded] == []
+        assert all(standing.is_finished(1) for standing in recorded.values())
+
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from app.ledger.sqlite import SqliteLedger
+from tests.integration.ledger.material import finish, key
+
+async def main(path, name, shared):
+    ledger = SqliteLedger(Path(path), env="test", record_days=30, timeout_ms=20_000)
+    await ledger.open()
+    for n in range(int(shared) or 10**9):
+        task = key(f"shared-{n}" if int(shared) else f"{name}-{n}")
+        (answer,) = await ledger.finish([finish(task, by=f"{name}-{n}")])
+        print(task.task_id, int(answer.won), flush=True)
+    await ledger.close()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_an_sqlite_writer_killed_keeps_every_acknowledged_outcome(sqlite_path):
+    acknowledged = []
+    with program(WRITER, sqlite_path, "w", 0) as writer:
+        while len(acknowledged) < 150:
+            acknowledged.append(writer.stdout.readline().split()[0])
+        writer.send_signal(signal.SIGKILL)
+        acknowledged += [line.split()[0] for line in writer.stdout if line.endswith("\n")]
+    async with sqlite_ledger(sqlite_path, 10_000) as ledger:
+        await ledger.open()
+        recorded = await ledger.finished_ids("acme", "mail")
+    assert set(acknowledged) <= recorded.keys()
+    # The one in flight may have happened, no more.
+    assert len(recorded) <= len(acknowledged) + 1
+
+
+async def test_two_processes_on_one_file_have_one_winner_a_task(sqlite_path):
+    with (
+        program(WRITER, sqlite_path, "a", 60) as first,
+        program(WRITER, sqlite_path, "b", 60) as second,
+    ):
+        answers = [
+            line.split()
+            for process in (first, second)
+            for line in (await asyncio.to_thread(process.stdout.read)).splitlines()
+        ]
+        assert (first.wait(30), second.wait(30)) == (0, 0)
+    assert len(answers) == 120
+    wins = Counter(task for task, won in answers if won == "1")
+    assert wins == {f"shared-{n}": 1 for n in range(60)}

@@ -1,0 +1,268 @@
+"""What else must outlive Redis, the same on both ledgers: queues, leases, runs, the quarantine."""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from app.errors import QueueLimitReached
+from app.ledger.mongo import MongoLedger
+from app.ledger.records import LeaseView, QuarantineRecord, QueueRecord, RehydrationRecord
+from tests.integration.ledger.material import AT_MS, finish, key, keys, opening, part
+from tests.support.eventually import eventually
+
+LONG_MS = 600_000
+SHORT_MS = 50
+DAY_MS = 86_400_000
+
+
+async def test_queues_exist_once(ledger):
+    assert await ledger.queues() == []
+    for tenant, queue in [("b", "x"), ("a", "y"), ("a", "x"), ("a", "y")]:
+        await ledger.ensure_queue(tenant, queue, 10)
+    assert await ledger.queues() == [
+        QueueRecord("a", "x", paused=False),
+        QueueRecord("a", "y", paused=False),
+        QueueRecord("b", "x", paused=False),
+    ]
+
+
+async def test_the_limit_is_a_tenants_own(ledger):
+    await ledger.ensure_queue("a", "x", 2)
+    await ledger.ensure_queue("a", "y", 2)
+    with pytest.raises(QueueLimitReached, match="Tenant a already has 2 queues"):
+        await ledger.ensure_queue("a", "z", 2)
+    await ledger.ensure_queue("a", "x", 2)
+    await ledger.ensure_queue("a", "y", 1)
+    await ledger.ensure_queue("b", "z", 2)
+    await ledger.ensure_queue("a", "z", 3)
+
+
+async def test_concurrent_queues_stop_at_the_limit(make):
+    ledgers = [make() for _ in range(3)]
+    for each in ledgers:
+        await each.open()
+    answers = await asyncio.gather(
+        *(ledgers[n % 3].ensure_queue("a", f"q{n // 2}", 5) for n in range(24)),
+        return_exceptions=True,
+    )
+    assert len(await ledgers[0].queues()) == 5
+    assert {type(answer) for answer in answers} == {type(None), QueueLimitReached}
+    # Each queue was asked for twice: both askers are told the same.
+    assert [type(a) for a in answers[::2]].count(type(None)) == 5
+    assert [type(a) for a in answers[::2]] == [type(a) for a in answers[1::2]]
+
+
+async def test_a_lease_is_held_by_one(ledger):
+    assert await ledger.acquire_lease("mail", "me", LONG_MS)
+    assert not await ledger.acquire_lease("mail", "you", LONG_MS)
+    assert await ledger.acquire_lease("mail", "me", LONG_MS)
+    assert await ledger.acquire_lease("sms", "you", LONG_MS)
+    assert await ledger.renew_lease("mail", "me", LONG_MS) == LeaseView(True, None)
+    assert await ledger.renew_lease("mail", "you", LONG_MS) == LeaseView(False, None)
+    assert await ledger.renew_lease("nobodys", "me", LONG_MS) == LeaseView(False, None)
+
+
+async def test_one_of_many_gets_a_lease(make):
+    ledgers = [make() for _ in range(3)]
+    for each in ledgers:
+        await each.open()
+    for name in ("fresh", "expired"):
+        if name == "expired":
+            assert await ledgers[0].acquire_lease(name, "old", 0)
+        answers = await asyncio.gather(
+            *(ledgers[n % 3].acquire_lease(name, f"owner-{n}", LONG_MS) for n in range(12))
+        )
+        assert answers.count(True) == 1
+        view = await ledgers[0].renew_lease(name, f"owner-{answers.index(True)}", LONG_MS)
+        assert view.held
+
+
+async def test_an_expired_lease_is_free_and_its_owner_learns_it(ledger):
+    assert await ledger.acquire_lease("mail", "me", SHORT_MS)
+    await eventually(lambda: ledger.acquire_lease("mail", "you", LONG_MS))
+    assert await ledger.renew_lease("mail", "me", LONG_MS) == LeaseView(False, None)
+    assert not await ledger.acquire_lease("mail", "me", LONG_MS)
+
+
+async def test_a_refused_wish_does_not_shorten_the_lease(ledger):
+    assert await ledger.acquire_lease("mail", "me", LONG_MS)
+    assert not await ledger.acquire_lease("mail", "you", 0)
+    assert not await ledger.acquire_lease("mail", "you", LONG_MS)
+
+
+async def test_renewing_keeps_a_lease_that_nobody_took(ledger):
+    assert await ledger.acquire_lease("mail", "me", 0)
+    assert (await ledger.renew_lease("mail", "me", LONG_MS)).held
+    assert not await ledger.acquire_lease("mail", "you", LONG_MS)
+
+
+async def test_the_holder_learns_who_wants_its_lease(ledger):
+    await ledger.request_lease("mail", "you")
+    assert await ledger.acquire_lease("mail", "me", LONG_MS)
+    assert await ledger.renew_lease("mail", "me", LONG_MS) == LeaseView(True, None)
+    await ledger.request_lease("mail", "you")
+    assert not await ledger.acquire_lease("mail", "you", LONG_MS)
+    assert await ledger.renew_lease("mail", "me", LONG_MS) == LeaseView(True, "you")
+    await ledger.release_lease("mail", "me")
+    assert await ledger.acquire_lease("mail", "you", LONG_MS)
+    assert await ledger.renew_lease("mail", "you", LONG_MS) == LeaseView(True, None)
+
+
+async def test_a_wish_ends_when_the_lease_is_taken_over(ledger):
+    assert await ledger.acquire_lease("mail", "me", 0)
+    await ledger.request_lease("mail", "you")
+    assert await ledger.acquire_lease("mail", "you", LONG_MS)
+    assert await ledger.renew_lease("mail", "you", LONG_MS) == LeaseView(True, None)
+
+
+async def test_only_the_owner_gives_a_lease_back(ledger):
+    assert await ledger.acquire_lease("mail", "me", LONG_MS)
+    await ledger.release_lease("mail", "you")
+    assert not await ledger.acquire_lease("mail", "you", LONG_MS)
+    await ledger.release_lease("mail", "me")
+    await ledger.release_lease("mail", "me")
+    assert await ledger.acquire_lease("mail", "you", LONG_MS)
+
+
+async def test_owners_are_only_text(ledger):
+    assert await ledger.acquire_lease("$owner", "$owner", LONG_MS)
+    assert not await ledger.acquire_lease("$owner", "$until", LONG_MS)
+    assert (await ledger.renew_lease("$owner", "$owner", LONG_MS)).held
+
+
+async def test_a_wrong_clock_takes_nobodys_lease(mongo_url, monkeypatch):
+    # Leases in MongoDB follow its own clock; those who share an SQLite file share a clock.
+    ledger = MongoLedger(mongo_url, env="test", record_days=1, timeout_ms=10_000)
+    assert await ledger.acquire_lease("mail", "me", LONG_MS)
+    ahead = time.time_ns() + 86_400 * 10**9
+    monkeypatch.setattr(time, "time_ns", lambda: ahead)
+    monkeypatch.setattr(time, "time", lambda: ahead / 10**9)
+    assert not await ledger.acquire_lease("mail", "you", LONG_MS)
+    assert await ledger.acquire_lease("sms", "me", SHORT_MS)
+    await eventually(lambda: ledger.acquire_lease("sms", "you", LONG_MS))
+    await ledger.close()
+
+
+async def test_rehydrations_are_replaced_by_id_and_listed_newest_first(ledger):
+    runs = [RehydrationRecord(f"r{n}", "running", AT_MS + n) for n in (2, 1, 3)]
+    for run in runs:
+        await ledger.put_rehydration(run)
+    done = RehydrationRecord(
+        "r2",
+        "complete",
+        AT_MS + 2,
+        finished_at_ms=AT_MS + 9,
+        dry_run=True,
+        queue="mail",
+        tenant="acme",
+        counts={"restored": 3, "present": 1},
+    )
+    await ledger.put_rehydration(done)
+    assert await ledger.rehydrations(10) == [runs[2], done, runs[1]]
+    assert await ledger.rehydrations(1) == [runs[2]]
+
+
+def quarantined(name, at_ms=AT_MS, **more):
+    members = {"headers": {"x-task-id": name}, "body": b"\x00\xff", "reason": "UNREADABLE"} | more
+    return QuarantineRecord(
+        id=name, queue="mail", tenant="acme", task_id=name, at_ms=at_ms, **members
+    )
+
+
+async def test_the_quarantine_keeps_what_came_first(ledger):
+    first = quarantined("q1")
+    await ledger.put_quarantine(first)
+    await ledger.put_quarantine(first)
+    await ledger.put_quarantine(quarantined("q1", AT_MS + 5, reason="OTHER", body=b"other"))
+    assert await ledger.quarantined(10) == [first]
+
+
+async def test_the_quarantine_is_listed_newest_first(ledger):
+    records = [quarantined(f"q{n}", AT_MS + n) for n in (2, 3, 1)]
+    for record in records:
+        await ledger.put_quarantine(record)
+    assert [each.id for each in await ledger.quarantined(10)] == ["q3", "q2", "q1"]
+    assert [each.id for each in await ledger.quarantined(2)] == ["q3", "q2"]
+
+
+async def test_concurrent_writes_of_one_copy_are_one_record(ledger):
+    await asyncio.gather(*(ledger.put_quarantine(quarantined("q1")) for _ in range(20)))
+    assert len(await ledger.quarantined(10)) == 1
+
+
+async def test_a_strangers_headers_and_body_are_kept(ledger):
+    headers = {"$set": "a", "a.b": "$c", "": "empty", "nul\x00": "\x00", "ü": "✓"}
+    record = quarantined("odd", headers=headers, body=bytes(range(256)))
+    await ledger.put_quarantine(record)
+    assert await ledger.quarantined(1) == [record]
+
+
+async def expiries(ledger):
+    """When MongoDB's own monitor removes each record; it runs once a minute."""
+    documents = await ledger._records.find({}, {"expireAt": 1}).to_list(None)
+    return {d["_id"].split("/")[2]: d["expireAt"].replace(tzinfo=UTC) for d in documents}
+
+
+@pytest.fixture
+async def kept(make):
+    """Names of the records that are still there a moment before and after ``days``."""
+    ledger = make(record_days=30)
+    await ledger.open()
+
+    async def kept(at_ms):
+        if type(ledger).__name__ == "SqliteLedger":
+            await ledger.expire(at_ms)
+            return set((await ledger.ask([key(n) for n in names])).keys())
+        moment = datetime.fromtimestamp(at_ms / 1000, tz=UTC)
+        return {key(n) for n, expiry in (await expiries(ledger)).items() if expiry > moment}
+
+    names = ["succeeded", "cancelled", "expired", "discarded", "dead", "suspended", "open", "again"]
+    await ledger.finish([finish(key(state), state=state) for state in names[:6]])
+    await ledger.finish([finish(key("again"), state="cancelled")])
+    await ledger.record_open([opening(key("open")), opening(key("again"), of=part(run=2))])
+    return kept, ledger
+
+
+async def test_only_terminal_records_expire_and_not_before_their_days(kept):
+    kept, _ = kept
+    days = 30 * DAY_MS
+    assert len(await kept(AT_MS + days - 1)) == 8
+    left = {"dead", "suspended", "open", "again"}
+    assert await kept(AT_MS + days + 1) == {key(name) for name in left}
+    assert await kept(AT_MS + 100 * 365 * DAY_MS) == {key(name) for name in left}
+
+
+async def test_a_record_expires_once_its_later_run_is_over(kept):
+    kept, ledger = kept
+    later = AT_MS + 5 * DAY_MS
+    await ledger.finish([finish(key("again"), run=2, at_ms=later)])
+    await ledger.finish([finish(key("dead"), run=2, state="discarded", at_ms=later)])
+    left = await kept(AT_MS + 31 * DAY_MS)
+    assert {key("again"), key("dead")} <= left
+    left = await kept(later + 31 * DAY_MS)
+    assert not {key("again"), key("dead")} & left
+
+
+async def test_an_open_part_of_a_later_run_keeps_the_record_of_an_earlier(kept):
+    kept, ledger = kept
+    await ledger.record_open([opening(key("x"), of=part(run=3))])
+    await ledger.finish([finish(key("x"), run=2, state="cancelled")])
+    left = await kept(AT_MS + 100 * 365 * DAY_MS)
+    if type(ledger).__name__ == "SqliteLedger":
+        left = set(await ledger.ask([key("x")]))
+    assert key("x") in left
+
+
+async def test_mongodb_is_told_to_expire(make, kind):
+    ledger = make()
+    await ledger.open()
+    if kind == "mongo":
+        indexes = await ledger._records.index_information()
+        assert indexes["expireAt_1"]["expireAfterSeconds"] == 0
+        assert await ledger.expire(AT_MS) == 0
+    else:
+        await ledger.finish([finish(task) for task in keys(3)])
+        assert await ledger.expire(AT_MS + 30 * DAY_MS + 1) == 3
+        assert await ledger.ask(keys(3)) == {}
