@@ -67,7 +67,9 @@ class Metrics:
         self.mirror_returned = counter("mirror_returned_total", "Copies no queue was bound for.")
         self.mirror_refused = counter("mirror_refused_total", "Copies the broker refused.")
         self.mirror_unknown = counter("mirror_unknown_total", "Publishes without an answer.")
-        self.mirror_blocked = gauge("mirror_blocked", "1 while the broker has an alarm.")
+        self.mirror_blocked = gauge(
+            "mirror_blocked", "1 while the broker takes no copies: an alarm, or it is away."
+        )
         self.generation_changes = counter(
             "redis_generation_changes_total", "Times Redis lost or changed its history."
         )

@@ -1,0 +1,55 @@
+"""From a journal entry to a copy, or to the quarantine."""
+
+import orjson
+import pytest
+
+from app.amqp.message import Copy, Unreadability, read_copy
+from app.broker.journal import JournalEntry
+from app.names import QueueName
+from mirror.copies import hold, publication, quarantine_record
+from tests.support.envelopes import QUEUE, TENANT, envelope
+
+NAME = QueueName(TENANT, QUEUE)
+
+
+def entry(raw, task_id="a", run=1):
+    return JournalEntry("7-1", task_id, run, refresh=False, envelope=raw)
+
+
+def changed(**members):
+    return orjson.dumps({**orjson.loads(envelope("a").raw), **members})
+
+
+def test_a_copy_says_where_it_came_from_and_carries_the_bytes_as_they_are():
+    raw = envelope("a").raw
+    read = entry(raw)
+    made = publication(read, hold(read, NAME).envelope, env="e", ledger="l", token="g")
+    copy = read_copy(made.headers, made.body, made.type)
+    assert isinstance(copy, Copy)
+    assert copy.envelope.raw is raw
+    origin = copy.origin
+    assert (origin.env, origin.ledger, origin.generation, origin.journal_id) == (
+        "e",
+        "l",
+        "g",
+        "7-1",
+    )
+
+
+@pytest.mark.parametrize(
+    ("read", "reason"),
+    [
+        (entry(b"{"), Unreadability.NOT_AN_ENVELOPE),
+        (entry(changed(schema=99)), Unreadability.SCHEMA_TOO_NEW),
+        (entry(changed(), task_id="b"), Unreadability.HEADERS_DIFFER),
+        (entry(changed(), run=2), Unreadability.HEADERS_DIFFER),
+        (entry(changed(queue="other")), Unreadability.HEADERS_DIFFER),
+        (entry(changed(acceptedAt=1 << 63)), Unreadability.NOT_AN_ENVELOPE),
+    ],
+)
+def test_what_is_no_envelope_of_this_queue_is_quarantined_with_its_reason(read, reason):
+    error = hold(read, NAME).envelope
+    record = quarantine_record(read, error, NAME, "g")
+    assert (record.id, record.reason, record.body) == ("g-7-1", reason, read.envelope)
+    assert (record.tenant, record.queue, record.task_id) == (TENANT, QUEUE, read.task_id)
+    assert record.headers["detail"] == str(error)
