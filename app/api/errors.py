@@ -47,6 +47,13 @@ class ClientGone(ApiError):
     """The client left before its request was whole; nobody reads the answer."""
 
 
+class MalformedRequest(ApiError):
+    """What came is no HTTP/1.1 request."""
+
+    def __init__(self) -> None:
+        super().__init__("What came is no HTTP/1.1 request.")
+
+
 class HeadersTooLarge(ApiError):
     """More header bytes than a request may have."""
 
@@ -85,6 +92,7 @@ class Kind:
 
 KINDS: Final[dict[type[Exception], Kind]] = {
     MalformedJson: Kind(400, "malformed_json", "The body is not valid JSON"),
+    MalformedRequest: Kind(400, "malformed_request", "Not an HTTP request"),
     ClientGone: Kind(400, "client_gone", "The client left"),
     NoSuchRoute: Kind(404, "not_found", "Nothing here"),
     errors.TaskNotFound: Kind(404, "task_not_found", "No such task"),

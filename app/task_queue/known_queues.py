@@ -1,6 +1,8 @@
 """Which queues exist: a closed list from the settings, or whatever the ledger has seen."""
 
-from app.errors import TaskNotFound, UnknownQueue
+import asyncio
+
+from app.errors import TaskNotFound, Unavailable, UnknownQueue
 from app.names import QueueName
 from app.task_queue.ledger_gate import LedgerGate
 
@@ -16,6 +18,7 @@ class KnownQueues:
         self._closed = frozenset(closed)
         self._limit = limit
         self._known: set[str] = set()
+        self._making = asyncio.Lock()
 
     def check(self, queue: str) -> None:
         """Refuse a queue that is not on the closed list.
@@ -42,13 +45,19 @@ class KnownQueues:
             QueueLimitReached: the tenant has as many as it may.
             Unavailable: the ledger is away, so it cannot be made now.
         """
-        await self._ledger.ensure_queue(self._tenant, queue, self._limit)
-        self._known.add(queue)
+        async with self._making:
+            if queue not in self._known:
+                await self._ledger.ensure_queue(self._tenant, queue, self._limit)
+                self._known.add(queue)
 
-    async def all(self) -> list[QueueName]:
-        """The tenant's queues by name; from memory while the ledger is away."""
-        await self._refresh()
-        return [QueueName(self._tenant, queue) for queue in sorted(self._known)]
+    async def all(self) -> tuple[list[QueueName], Unavailable | None]:
+        """The tenant's queues by name, and why there may be others: the ledger is away."""
+        doubt = None
+        try:
+            await self._refresh()
+        except Unavailable as error:
+            doubt = error
+        return [QueueName(self._tenant, queue) for queue in sorted(self._known)], doubt
 
     async def require(self, queue: str) -> QueueName:
         """A queue that exists.

@@ -5,9 +5,9 @@ id, into one call to the ledger before it.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, cast
+from typing import Final, Literal, TypeVar, cast
 
 from app.broker.connection import RedisConnection
 from app.broker.generation import Generation
@@ -24,6 +24,8 @@ from app.settings import Settings
 from app.state import FINISHED
 from app.task_queue.confirming import Confirmations
 from app.task_queue.ledger_gate import LedgerGate
+
+T = TypeVar("T")
 
 TASKS_A_CALL: Final = 64
 CALLS_AT_A_TIME: Final = 2
@@ -89,6 +91,35 @@ class OpenQueue:
             except StaleGeneration:
                 self.session.forget()
         raise StaleGeneration
+
+    async def under_token(self, call: Callable[[str], Awaitable[T]]) -> T:
+        """Call with the token in force, anew where Redis has changed meanwhile.
+
+        Raises:
+            Unavailable: Redis is away or keeps changing.
+        """
+        for _ in range(GENERATIONS_TRIED):
+            token = await self.session.token()
+            try:
+                return await call(token)
+            except StaleGeneration:
+                self.session.forget()
+        raise StaleGeneration
+
+    async def is_pending(self, token: str) -> bool:
+        """Whether copies may still have to be brought back into this generation."""
+        found, pending = await self._redis.fields(self.keys.generation, "token", "pending")
+        return found != token or pending == "1"
+
+    async def is_paused(self) -> bool:
+        """Whether the queue's tasks are held back now."""
+        (paused,) = await self._redis.fields(self.keys.generation, "paused")
+        return paused == "1"
+
+    async def exists_in_redis(self) -> bool:
+        """Whether Redis has ever seen this queue: only queues that exist are opened there."""
+        (token,) = await self._redis.fields(self.keys.generation, "token")
+        return token is not None
 
     async def accepted_at_ms(self, task_id: str) -> int | None:
         """When a task Redis knows was first accepted."""

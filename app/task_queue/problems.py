@@ -1,6 +1,6 @@
 """From pydantic's findings to ours: a JSON pointer, a sentence, the limit that was broken. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -42,8 +42,13 @@ def pointer(places: Iterable[str | int], root: str = "#") -> str:
 
 def problems_of(error: ValidationError, root: str = "#") -> list[FieldProblem]:
     """Every finding, pointing to the fields by the names the caller used."""
+    return problems_from(error.errors(include_url=False, include_input=False), root)
+
+
+def problems_from(findings: Iterable[Mapping[str, Any]], root: str = "#") -> list[FieldProblem]:
+    """The same for findings as pydantic lists them."""
     found: dict[str, FieldProblem] = {}
-    for each in error.errors(include_url=False, include_input=False):
+    for each in findings:
         where = pointer(each["loc"], root)
         detail, limit = _judgement(each["type"], each.get("ctx", {}), each["msg"])
         found.setdefault(where, FieldProblem(where, detail, limit))

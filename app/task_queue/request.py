@@ -5,8 +5,9 @@ The envelope is encoded here, once.
 """
 
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
@@ -30,6 +31,8 @@ DEFAULT_QUEUE: Final = "default"
 LATEST_MS: Final = 253_402_300_799_999
 """The last millisecond of the year 9999."""
 FACTOR_MAX: Final = 100
+RUN_MAX: Final = 1_000_000
+DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 TIMEOUT_MS_MIN, TIMEOUT_MS_MAX = 100, 86_400_000
 
 Level = Literal["fast", "fsync", "mirrored"]
@@ -50,6 +53,7 @@ def _text_or_integer(value: Any) -> str | int:
 TextOrInteger = Annotated[
     Any, AfterValidator(_text_or_integer), WithJsonSchema({"type": ["string", "integer"]})
 ]
+KEY_POINTER: Final = "#/context/idempotencyKey"
 OPTIONS: Final = ("priority", "notBefore", "expiresAt", "timeoutMs", "retry", "events")
 
 
@@ -192,6 +196,55 @@ def read_request(body: Any, rules: Rules, origin: Origin, now_ms: int) -> Prepar
     )
 
 
+def read_envelope(raw: bytes, rules: Rules) -> Prepared:
+    """Judge an envelope that was written before, as it lies in RabbitMQ; its bytes are kept.
+
+    Raises:
+        EnvelopeError: not an envelope, or one of a newer schema.
+        InvalidTask: another tenant's, or its members break the rules of a submit.
+        TooLarge: it exceeds its limit.
+    """
+    envelope = envelopes.decode(raw)
+    problems = _head_problems(envelope, rules)
+    if problems:
+        raise InvalidTask(*problems)
+    given: dict[str, Any] = {n: envelope.options[n] for n in OPTIONS if n in envelope.options}
+    given |= {"type": envelope.type, "payload": envelope.payload, "queue": envelope.queue}
+    given |= {"taskId": envelope.task_id, "context": envelope.context}
+    try:
+        task = SubmitTask.model_validate(given, by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise InvalidTask(*(_in_envelope(each) for each in problems_of(error))) from error
+    problems = _payload_problems(task, rules)
+    problems += _context_problems(envelope.context, rules.context_chars_max)
+    if problems:
+        raise InvalidTask(*problems)
+    _check_size(envelope, rules)
+    return Prepared(envelope, False, rules.durability, rules.on_degraded)
+
+
+def _head_problems(envelope: Envelope, rules: Rules) -> list[FieldProblem]:
+    found = []
+    if envelope.tenant != rules.tenant:
+        found.append(FieldProblem("#/tenant", f"Is another tenant than {rules.tenant}."))
+    if not DIGEST.fullmatch(envelope.request_digest):
+        found.append(FieldProblem("#/requestDigest", "Must be 64 lower-case hex digits."))
+    for name, value, most in (
+        ("run", envelope.run, RUN_MAX),
+        ("acceptedAt", envelope.accepted_at_ms, LATEST_MS),
+    ):
+        if value > most:
+            found.append(FieldProblem(f"#/{name}", f"Must be at most {most}.", most))
+    return found
+
+
+def _in_envelope(problem: FieldProblem) -> FieldProblem:
+    first = problem.pointer.split("/")[1]
+    if first not in OPTIONS:
+        return problem
+    return replace(problem, pointer=problem.pointer.replace("#/", "#/options/", 1))
+
+
 def _context(body: dict[str, Any], origin: Origin) -> dict[str, Any]:
     context: dict[str, Any] = {"channel": origin.channel}
     if origin.key is not None:
@@ -220,15 +273,16 @@ def _broken_relations(
             )
         )
     key = context.get("idempotencyKey")
+    if origin.key is not None and not names.is_idempotency_key(origin.key):
+        sentence = f"Must match {names.IDEMPOTENCY_KEY_PATTERN}."
+        found.append(FieldProblem(KEY_POINTER, sentence, names.IDEMPOTENCY_KEY_PATTERN))
     if key is not None and origin.key is not None and key != origin.key:
-        found.append(
-            FieldProblem("#/context/idempotencyKey", "Differs from the key given beside the body.")
-        )
+        found.append(FieldProblem(KEY_POINTER, "Differs from the key given beside the body."))
     if key is not None and task.task_id:
         found.append(FieldProblem("#/taskId", "Give taskId or an idempotency key, not both."))
     if "retry" in body:
         found += _retry_problems(body["retry"])
-    if "context" in body:
+    if "context" in body or origin.traceparent is not None:
         found += _context_problems(context, rules.context_chars_max)
     return found
 

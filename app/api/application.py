@@ -1,0 +1,72 @@
+"""The FastAPI application: routes, and every error as a problem."""
+
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app import __version__
+from app.api.errors import NoSuchMethod, NoSuchRoute, problem_response
+from app.api.routes import health, mirror, queues, tasks
+from app.api.schemas import submit_components
+from app.errors import InvalidTask, LifeboatError
+from app.metrics import Metrics
+from app.settings import Settings
+from app.task_queue.problems import problems_from
+from app.task_queue.task_queue import TaskQueue
+
+CALLS_A_LOOK: Final = 4
+
+
+class Application(FastAPI):
+    """FastAPI with the shapes it cannot learn from signatures."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        document = super().openapi()
+        document["components"]["schemas"] |= submit_components()
+        return document
+
+
+def create_application(settings: Settings, task_queue: TaskQueue, metrics: Metrics) -> FastAPI:
+    """The whole API over one ``TaskQueue``."""
+    application = Application(
+        title="Lifeboat",
+        version=__version__,
+        description="A task queue that survives losing Redis.",
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    application.add_exception_handler(LifeboatError, _refused)
+    application.add_exception_handler(RequestValidationError, _invalid)
+    application.add_exception_handler(HTTPException, _not_routed)
+    application.add_exception_handler(Exception, _refused)
+    look_within_s = CALLS_A_LOOK * settings.store_timeout_ms / 1_000
+    tasks.add_routes(application, task_queue, settings, metrics)
+    queues.add_routes(application, task_queue, look_within_s)
+    mirror.add_routes(application, task_queue, look_within_s)
+    health.add_routes(application, task_queue, metrics)
+    return application
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    return problem_response(error)
+
+
+async def _invalid(_request: Request, error: Exception) -> Response:
+    found = error.errors() if isinstance(error, RequestValidationError) else []
+    # FastAPI tells whether it was the path or the query; a pointer tells the field.
+    named = [{**each, "loc": each["loc"][1:]} for each in found]
+    return problem_response(InvalidTask(*problems_from(named)))
+
+
+async def _not_routed(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException) and error.status_code == 405:  # noqa: PLR2004 - a status
+        allowed = (error.headers or {}).get("Allow", "")
+        return problem_response(NoSuchMethod(request.method, tuple(allowed.split(", "))))
+    if isinstance(error, HTTPException) and error.status_code == 404:  # noqa: PLR2004 - a status
+        return problem_response(NoSuchRoute(f"There is nothing at {request.url.path}."))
+    return problem_response(error)

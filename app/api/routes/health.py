@@ -1,0 +1,44 @@
+"""``/livez``, ``/readyz`` and ``/metrics`` of the API.
+
+Ready means that a submit would be accepted: Redis takes writes. The other two stores only degrade.
+"""
+
+from functools import partial
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.responses import Response
+
+from app.api import schemas
+from app.api.answers import json_answer
+from app.health import OK, run_checks
+from app.metrics import CONTENT_TYPE, Metrics
+from app.task_queue.task_queue import NOT_CONFIGURED, TaskQueue
+
+
+def add_routes(application: FastAPI, task_queue: TaskQueue, metrics: Metrics) -> None:
+    """Put the endpoints in their places."""
+
+    async def livez() -> Response:
+        """The process answers."""
+        return json_answer({"status": OK})
+
+    async def readyz() -> Response:
+        """Whether a submit would be accepted."""
+        words = await run_checks(task_queue.checks())
+        healthy = all(word in (OK, NOT_CONFIGURED) for word in words.values())
+        status = 200 if words["redis"] == OK else 503
+        return json_answer({"status": OK if healthy else "degraded", "checks": words}, status)
+
+    async def exposition() -> Response:
+        """Prometheus metrics."""
+        return Response(metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
+
+    ready: dict[int | str, dict[str, Any]] = {
+        200: {"model": schemas.Health},
+        503: {"model": schemas.Health, "description": "Not ready."},
+    }
+    add = partial(application.router.add_api_route, methods=["GET"], response_model=None)
+    add("/livez", livez)
+    add("/readyz", readyz, responses=ready)
+    add("/metrics", exposition)

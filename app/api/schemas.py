@@ -1,0 +1,215 @@
+"""The shapes of answers, for people who read ``/docs``; ``app.task_queue`` builds the answers.
+
+Tests compare each shape with what is really sent.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+from app.envelope import MEDIA_TYPE as ENVELOPE
+from app.state import TaskState
+from app.task_queue.request import Level, SubmitTask
+
+REFERENCE = "#/components/schemas/{model}"
+
+
+class _Shown(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
+
+
+class Durability(_Shown):
+    """The level asked for and the level reached."""
+
+    requested: Level
+    reached: Level
+
+
+class Receipt(_Shown):
+    """What a submit is answered with."""
+
+    task_id: str
+    queue: str
+    state: TaskState
+    disposition: Literal["created", "duplicate", "unchecked"]
+    durability: Durability
+    accepted_by: Literal["redis", "rabbitmq"]
+    degraded: bool
+    accepted_at: int
+
+
+class TaskError(_Shown):
+    """Why an attempt failed."""
+
+    type: str
+    message: str
+    retryable: bool
+    truncated: bool = False
+
+
+class Attempt(_Shown):
+    """One attempt that ended; times in milliseconds UTC."""
+
+    run: int
+    attempt: int
+    worker: str
+    started_at: int
+    finished_at: int
+    outcome: Literal["succeeded", "failed", "timeout", "lost", "cancelled", "given_back"]
+    error: TaskError | None
+
+
+class Progress(_Shown):
+    """How far a running task says it is."""
+
+    fraction: float | None
+    text: str | None
+    at: int
+
+
+class Task(_Shown):
+    """A task as it is now."""
+
+    task_id: str
+    type: str
+    queue: str
+    tenant: str
+    state: TaskState
+    run: int
+    attempt: int
+    max_attempts: int
+    durability: Level
+    accepted_at: int
+    started_at: int | None
+    finished_at: int | None
+    next_attempt_at: int | None
+    progress: Progress | None
+    result: Any
+    error: TaskError | None
+    attempts: list[Attempt]
+    context: dict[str, Any]
+    payload: dict[str, Any]
+    disposition: Literal["created", "duplicate", "unchecked"] | None = None
+
+
+class Depth(_Shown):
+    """Tasks by state; null where the store that knows is away."""
+
+    scheduled: int
+    queued: int
+    running: int
+    retrying: int
+    dead: int | None
+    suspended: int | None
+
+
+class Queue(_Shown):
+    """A queue and its figures."""
+
+    queue: str
+    tenant: str
+    paused: bool
+    depth: Depth
+    oldest_queued_seconds: float | None
+    accepted_per_second: float
+    settled_per_second: float
+    unmirrored_tasks: int
+    unmirrored_oldest_seconds: float | None
+    copies: int | None
+    workers: int | None
+
+
+class Mirror(_Shown):
+    """How far the copies of one queue are."""
+
+    queue: str
+    tenant: str
+    journal_length: int
+    unmirrored_tasks: int
+    oldest_unmirrored_seconds: float | None
+    watermark: str | None
+    confirmed: int
+    returned: int
+    refused: int
+    unknown: int
+    quarantined: int
+    blocked: bool
+    leader: str | None
+
+
+class Queues(_Shown):
+    """A list of queues."""
+
+    items: list[Queue]
+    cursor: str | None
+
+
+class Mirrors(_Shown):
+    """A list of mirrors."""
+
+    items: list[Mirror]
+    cursor: str | None
+
+
+class Health(_Shown):
+    """Whether a process takes work; each check's word is ``ok`` or why not."""
+
+    status: Literal["ok", "degraded"]
+    checks: dict[str, str]
+
+
+class ProblemError(_Shown):
+    """One thing wrong with one field."""
+
+    pointer: str
+    detail: str
+    limit: str | int | None = None
+
+
+class Problem(_Shown):
+    """Why a request was refused (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[ProblemError] = []
+    task_id: str | None = None
+    reached: Level | None = None
+    queues: list[str] = []
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The documented refusals of a route."""
+    return {status: {"model": Problem, "description": "A problem."} for status in statuses}
+
+
+def submit_documentation() -> dict[str, Any]:
+    """What OpenAPI cannot learn from a route that reads its body itself."""
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": {"$ref": REFERENCE.format(model="SubmitTask")}},
+                ENVELOPE: {"schema": {"type": "object", "description": "Taken unchanged."}},
+            },
+        },
+        "parameters": [
+            _header("Idempotency-Key", "Derives the task's id; bare or quoted."),
+            _header("Prefer", "`wait=N`: answer with the task if it finishes within N seconds."),
+            _header("traceparent", "Kept in the task's context."),
+        ],
+    }
+
+
+def submit_components() -> dict[str, Any]:
+    """The schemas ``submit_documentation`` refers to."""
+    schema = SubmitTask.model_json_schema(by_alias=True, ref_template=REFERENCE)
+    return {**schema.pop("$defs", {}), "SubmitTask": schema}
+
+
+def _header(name: str, description: str) -> dict[str, Any]:
+    schema = {"type": "string"}
+    return {"name": name, "in": "header", "schema": schema, "description": description}

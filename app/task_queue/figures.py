@@ -1,0 +1,52 @@
+"""The figures of queues and of their mirrors, each from the store that knows it."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from app.broker.connection import RedisConnection
+from app.broker.gauges import read_gauges
+from app.broker.watermark import read_mirror_state
+from app.errors import Unavailable
+from app.names import QueueName
+from app.task_queue.copies import Copies
+from app.task_queue.ledger_gate import LedgerGate
+from app.task_queue.open_queues import OpenQueues
+from app.task_queue.views import mirror_document, queue_document
+
+
+class Figures:
+    """Reads figures; what a store cannot say now is null, but for Redis."""
+
+    def __init__(
+        self, queues: OpenQueues, redis: RedisConnection, ledger: LedgerGate, copies: Copies
+    ) -> None:
+        self._queues = queues
+        self._redis = redis
+        self._ledger = ledger
+        self._copies = copies
+
+    async def queue(self, name: QueueName) -> dict[str, Any]:
+        """One queue."""
+        queue = self._queues.of(name)
+        gauges = await queue.under_token(partial(read_gauges, self._redis, queue.keys))
+        return queue_document(
+            name,
+            gauges,
+            paused=await queue.is_paused(),
+            parked=await self._parked(name),
+            copies=await self._copies.count(name.queue),
+        )
+
+    async def mirror(self, name: QueueName) -> dict[str, Any]:
+        """The mirror of one queue."""
+        queue = self._queues.of(name)
+        gauges = await queue.under_token(partial(read_gauges, self._redis, queue.keys))
+        state = await queue.under_token(partial(read_mirror_state, self._redis, queue.keys))
+        return mirror_document(name, gauges, state)
+
+    async def _parked(self, name: QueueName) -> Mapping[str, int | None]:
+        try:
+            return dict(await self._ledger.parked_counts(name.tenant, name.queue))
+        except Unavailable:
+            return {}

@@ -1,0 +1,113 @@
+"""Finding a task: Redis first, the ledger to be sure.
+
+"There is none" is said only when both answered and nothing of the queue waits to be brought back;
+everything less is a doubt, and a doubt is ``Unavailable``.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.broker.intake import Sighting
+from app.errors import Unavailable
+from app.ledger.records import LedgerRecord
+from app.names import QueueName, TaskKey
+from app.task_queue.ledger_gate import LedgerGate
+from app.task_queue.open_queue import OpenQueue
+from app.task_queue.views import finished_task, open_task
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What Redis says of one task. ``doubt``: why a "no" of Redis is none."""
+
+    key: TaskKey
+    sighting: Sighting | None
+    doubt: Unavailable | None
+
+
+class Finder:
+    """Looks tasks up in both stores."""
+
+    def __init__(
+        self, ledger: LedgerGate, queue_of: Callable[[QueueName], OpenQueue], *, mirrored: bool
+    ) -> None:
+        """``mirrored``: there are copies, so tasks may be on their way back into Redis."""
+        self._ledger = ledger
+        self._queue_of = queue_of
+        self._mirrored = mirrored
+
+    async def find(
+        self, task_id: str, names: Sequence[QueueName]
+    ) -> tuple[dict[str, dict[str, Any]], Unavailable | None]:
+        """Shown tasks by queue, and why there might be others.
+
+        Raises:
+            LedgerMismatch: the process must stop.
+        """
+        views = await asyncio.gather(*(self._look(name, task_id) for name in names))
+        records, away = await self._records([v.key for v in views if _needs_record(v)])
+        found: dict[str, dict[str, Any]] = {}
+        doubt: Unavailable | None = None
+        for view in views:
+            answer = judge(view, records.get(view.key), away)
+            if isinstance(answer, dict):
+                found[view.key.queue] = answer
+            else:
+                doubt = doubt or answer
+        return found, doubt
+
+    async def _look(self, name: QueueName, task_id: str) -> View:
+        queue = self._queue_of(name)
+        key = name.task(task_id)
+
+        async def look(token: str) -> View:
+            # In this order: what comes back between the two is then seen.
+            pending = self._mirrored and await queue.is_pending(token)
+            (sighting,) = await queue.intake.look(token, [task_id])
+            doubt = Unavailable("redis", "its tasks are being brought back") if pending else None
+            return View(key, sighting, doubt)
+
+        try:
+            return await queue.under_token(look)
+        except Unavailable as error:
+            return View(key, None, error)
+
+    async def _records(
+        self, keys: Sequence[TaskKey]
+    ) -> tuple[Mapping[TaskKey, LedgerRecord], Unavailable | None]:
+        try:
+            # One cheap look tells which of many queues has it.
+            known = await self._ledger.ask(keys) if len(keys) > 1 else keys
+            records = [await self._ledger.get(key) for key in known]
+        except Unavailable as error:
+            return {}, error
+        return {record.key: record for record in records if record is not None}, None
+
+
+def judge(
+    view: View, record: LedgerRecord | None, ledger_away: Unavailable | None
+) -> dict[str, Any] | Unavailable | None:
+    """The latest run as it is shown; why nobody can say; or None: there is no such task."""
+    sighting = view.sighting
+    finished = record.finished if record else None
+    seen_run = int(sighting.fields["run"]) if sighting else 0
+    if sighting and sighting.envelope and not (finished and finished.run >= seen_run):
+        return open_task(view.key, sighting, record)
+    if record and finished and finished.run >= max(seen_run, record.open.run if record.open else 0):
+        return finished_task(view.key, record, finished)
+    if ledger_away or view.doubt:
+        return ledger_away or view.doubt
+    if sighting or record:
+        # Known, and yet in neither store as a whole: between two stores, or lost and coming back.
+        return Unavailable("redis", "the task is being brought back")
+    return None
+
+
+def _needs_record(view: View) -> bool:
+    if view.sighting is None or not view.sighting.envelope:
+        return True
+    fields = view.sighting.fields
+    first = fields.get("run") == "1" and fields.get("attempt", "0") == "0"
+    return not first or fields.get("suspect") == "1"

@@ -1,0 +1,21 @@
+"""Where the stores are, as a log or an error may show it: without credentials. Pure."""
+
+from urllib.parse import urlsplit
+
+from app.settings import Settings
+
+
+def redis_place(settings: Settings) -> str:
+    """``Redis at redis://host:port/0``."""
+    return f"Redis at {_shown(settings.redis_url)}"
+
+
+def ledger_place(settings: Settings) -> str:
+    """``the ledger at`` its URL or file."""
+    where = _shown(settings.mongo_url) if settings.mongo_url else settings.sqlite_path
+    return f"the ledger at {where}"
+
+
+def _shown(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -1,0 +1,202 @@
+"""``TaskQueue``: what producers and readers ask of Lifeboat, whatever they speak."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Final
+
+from app.amqp.connection import STORE
+from app.amqp.link import Link
+from app.broker.connection import RedisConnection
+from app.broker.probe import probe_writes
+from app.broker.watermark import Watermarks
+from app.clock import monotonic_ms
+from app.errors import AmbiguousTask, Fatal, TaskNotFound, Unavailable
+from app.ledger.ledger import Ledger
+from app.lifecycle import cancel, wait_for
+from app.names import QueueName
+from app.settings import Settings
+from app.task_queue.copies import Copies
+from app.task_queue.figures import Figures
+from app.task_queue.finding import Finder
+from app.task_queue.finishing import Finishes
+from app.task_queue.ledger_gate import LedgerGate
+from app.task_queue.open_queues import OpenQueues
+from app.task_queue.places import ledger_place, redis_place
+from app.task_queue.receipt import Receipt
+from app.task_queue.request import Prepared
+from app.task_queue.submitting import Submitter
+from app.task_queue.views import is_finished
+
+NOT_CONFIGURED: Final = "not configured"
+OPEN_WITHIN_S: Final = 1.0
+
+
+class TaskQueue:
+    """All queues of one tenant. Safe to share by everything in one process.
+
+    ``run`` must be running beside the other calls; ``close`` ends what was started here and leaves
+    the stores to their owner.
+    """
+
+    def __init__(self, settings: Settings, redis: RedisConnection, ledger: Ledger) -> None:
+        self._settings = settings
+        self._redis = redis
+        self._ledger = LedgerGate(ledger, ledger_place(settings))
+        self._queues = OpenQueues(redis, self._ledger, settings)
+        self._copies = Copies(settings.rabbitmq_management_url, settings.rabbitmq_url)
+        self._finishes = Finishes(self._ledger, self._queues.of)
+        self._submitter = Submitter(self._queues, self._ledger, settings)
+        self._finder = Finder(
+            self._ledger, self._queues.of, mirrored=settings.rabbitmq_url is not None
+        )
+        self._figures = Figures(self._queues, redis, self._ledger, self._copies)
+        self._link: Link | None = None
+        if settings.rabbitmq_url:
+            self._link = Link(settings.rabbitmq_url, "api", returns_raise=False)
+        self._must_stop = asyncio.Event()
+        self._because: Fatal | None = None
+
+    async def run(self) -> None:
+        """Keep what the other calls need; ends only by cancellation.
+
+        Raises:
+            Fatal: going on could destroy work; the process must stop with its sentence.
+        """
+        if self._link is not None:
+            self._link.start()
+        loops = [
+            asyncio.create_task(self._ledger.run(), name="ledger gate"),
+            asyncio.create_task(self._follow_watermarks(), name="watermarks"),
+            asyncio.create_task(self._raise_fatal(), name="fatal"),
+        ]
+        try:
+            await asyncio.gather(*loops)
+        finally:
+            await cancel(*loops)
+
+    async def try_open(self) -> None:
+        """Open the ledger now if that is quick, so that the first calls do not find it away.
+
+        Raises:
+            LedgerMismatch: the ledger belongs to another env.
+        """
+        await self._ledger.try_open(OPEN_WITHIN_S)
+
+    async def close(self) -> None:
+        """End what runs in the background."""
+        await self._finishes.close()
+        await self._queues.close()
+        if self._link is not None:
+            await self._link.close()
+        await self._copies.close()
+
+    def checks(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
+        """Whether each store takes work, by its name; a check raises ``Unavailable`` to say no."""
+        settings = self._settings
+        return {
+            "redis": partial(probe_writes, self._redis, settings.env, settings.tenant),
+            "rabbitmq": self._check_rabbitmq,
+            "ledger": self._ledger.ping,
+        }
+
+    async def submit(self, prepared: Prepared) -> Receipt:
+        """Accept a task, and wait for the level of durability it asks for.
+
+        Raises:
+            IdempotencyConflict: another request has its id.
+            QueueFull: back-pressure.
+            UnknownQueue, QueueLimitReached: the queue may not exist.
+            DurabilityUnsupported: these servers never reach the level.
+            DurabilityNotReached: kept, but refused as the caller wished.
+            Unavailable: Redis is away; the task may have been accepted.
+            LedgerMismatch: the process must stop.
+        """
+        with self._watched():
+            return await self._submitter.submit(prepared)
+
+    async def get(
+        self, task_id: str, queue: str | None = None, wait_s: float = 0
+    ) -> dict[str, Any]:
+        """A task as the contract shows it; waits up to ``wait_s`` for it to finish.
+
+        Raises:
+            TaskNotFound: both stores say so.
+            AmbiguousTask: ``queue`` is not given and several have it.
+            Unavailable: nobody can say now.
+            LedgerMismatch: the process must stop.
+        """
+        until_ms = monotonic_ms() + round(wait_s * 1_000)
+        with self._watched():
+            if queue:
+                task = await self._find(task_id, [await self._queues.require(queue)])
+            else:
+                task = await self._find(task_id, *await self._queues.all())
+            name = QueueName(task["tenant"], task["queue"])
+            while not is_finished(task) and (left_ms := until_ms - monotonic_ms()) > 0:
+                await self._finishes.wait(name.task(task_id), left_ms / 1_000)
+                task = await self._find(task_id, [name])
+            return task
+
+    async def queues(self) -> list[dict[str, Any]]:
+        """Every queue of the tenant with its figures. Raises ``Unavailable`` without Redis."""
+        with self._watched():
+            names, _ = await self._queues.all()
+            return await asyncio.gather(*(self._figures.queue(name) for name in names))
+
+    async def queue(self, queue: str) -> dict[str, Any]:
+        """One queue with its figures.
+
+        Raises:
+            TaskNotFound: there is no such queue.
+            Unavailable: Redis is away, or nobody can say whether the queue exists.
+        """
+        with self._watched():
+            return await self._figures.queue(await self._queues.require(queue))
+
+    async def mirrors(self) -> list[dict[str, Any]]:
+        """How far the copies of each queue are. Raises ``Unavailable`` without Redis."""
+        with self._watched():
+            names, _ = await self._queues.all()
+            return await asyncio.gather(*(self._figures.mirror(name) for name in names))
+
+    async def _find(
+        self, task_id: str, names: list[QueueName], elsewhere: Unavailable | None = None
+    ) -> dict[str, Any]:
+        """``elsewhere``: why it may be in a queue that is not among ``names``."""
+        found, doubt = await self._finder.find(task_id, names)
+        if len(found) > 1:
+            raise AmbiguousTask(task_id, tuple(found))
+        for task in found.values():
+            return task
+        raise doubt or elsewhere or TaskNotFound(f"There is no task {task_id}.")
+
+    async def _check_rabbitmq(self) -> None:
+        if self._link is None:
+            raise Unavailable(STORE, NOT_CONFIGURED)
+        if not self._link.connected:
+            raise Unavailable(STORE, "not connected")
+        if self._link.blocked:
+            raise Unavailable(STORE, "it has an alarm and takes no copies")
+
+    async def _follow_watermarks(self) -> None:
+        settings = self._settings
+        await wait_for(redis_place(settings), self._redis.ping)
+        watermarks = Watermarks(self._redis, settings.env, settings.tenant)
+        await watermarks.follow(self._queues.tell)
+
+    async def _raise_fatal(self) -> None:
+        await self._must_stop.wait()
+        if self._because is not None:
+            raise self._because
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """What must stop the process reaches ``run`` too, whoever met it."""
+        try:
+            yield
+        except Fatal as error:
+            self._because = error
+            self._must_stop.set()
+            raise
