@@ -185,6 +185,8 @@ class QueueMirror:
 
     async def _publish(self, term: Term) -> None:
         """Publish what waits, several batches in flight, in journal order while nothing fails."""
+        # Also without a task: a queue with other arguments must stop the process at once.
+        await self._until_broker_takes(term)
         while True:
             if not term.window.waiting:
                 term.waiting.clear()
