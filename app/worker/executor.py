@@ -1,0 +1,135 @@
+"""Runs handlers: payload, context, timeout, cancellation. Says what became of each attempt."""
+
+import asyncio
+import contextvars
+import logging
+import random
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from app.clock import monotonic_ms, now_ms
+from app.envelope import DEFAULT_TIMEOUT_MS
+from app.registry import Handler, TaskContext
+from app.worker.claim import Claim, Phase, StopReason
+from app.worker.counting import Counting
+from app.worker.outcome import AttemptOutcome, Cancelled, Limits, decide
+from app.worker.settler import Settler
+
+log = logging.getLogger(__name__)
+
+
+class Executor:
+    """Runs started claims, each in an asyncio task of its own; ``def`` handlers in threads.
+
+    A thread cannot be stopped: a ``def`` handler that outlives its timeout keeps its thread until
+    it returns, and what it returns is dropped.
+    """
+
+    def __init__(
+        self, settler: Settler, counting: Counting, limits: Limits, *, concurrency: int
+    ) -> None:
+        self._settler = settler
+        self._counting = counting
+        self._limits = limits
+        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="handler")
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def launch(self, claim: Claim, handler: Handler) -> None:
+        """Run a claim whose attempt is counted."""
+        if claim.lost:
+            return
+        claim.began_ms = monotonic_ms()
+        claim.enter(Phase.RUNNING)
+        task = asyncio.create_task(self._run(claim, handler))
+        claim.running = task
+        self._tasks.add(task)
+        task.add_done_callback(lambda ended: self._ended(claim, ended))
+
+    async def finish(self, within_s: float) -> None:
+        """Wait for what runs, at most so long."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=within_s)
+
+    def close(self) -> None:
+        """Take no more work in threads."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _run(self, claim: Claim, handler: Handler) -> None:
+        self._conclude(claim, await self._outcome(claim, handler))
+
+    def _ended(self, claim: Claim, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            # Before its first step: nothing of it ran.
+            self._conclude(claim, self._stopped(claim, asyncio.CancelledError()))
+        elif (error := task.exception()) is not None:
+            log.error("Running %s failed in the worker.", claim.task_key.full, exc_info=error)
+            self._conclude(claim, self._limits.raised(error))
+
+    def _conclude(self, claim: Claim, outcome: AttemptOutcome | None) -> None:
+        claim.ended_ms = monotonic_ms()
+        if claim.lost:
+            claim.enter(Phase.OVER)
+            return
+        if outcome is None:
+            # Stopped by us: whoever stopped it gives it back.
+            return
+        elapsed_ms = claim.ended_ms - claim.began_ms
+        settlement = decide(
+            outcome,
+            claim.attempt,
+            claim.policy,
+            claim.started_at_ms + elapsed_ms,
+            random.uniform(-1, 1),
+        )
+        if settlement.outcome is not None:
+            self._counting.ran(claim, settlement.outcome, elapsed_ms)
+        self._settler.put(claim, settlement)
+
+    async def _outcome(self, claim: Claim, handler: Handler) -> AttemptOutcome | None:
+        try:
+            payload = handler.payload.model_validate(claim.envelope.payload)
+        except ValidationError as error:
+            return self._limits.invalid_payload(error)
+        timeout_ms = claim.envelope.timeout_ms or handler.timeout_ms or DEFAULT_TIMEOUT_MS
+        scope = asyncio.timeout(timeout_ms / 1000)
+        try:
+            async with scope:
+                value = await self._call(claim, handler, payload, timeout_ms)
+        except asyncio.CancelledError as error:
+            return self._stopped(claim, error)
+        except (Exception, SystemExit) as error:
+            # Whatever a handler raises is its failure, never the worker's.
+            if scope.expired() and isinstance(error, TimeoutError):
+                return self._limits.timeout(timeout_ms)
+            return self._limits.raised(error)
+        return self._limits.succeeded(value)
+
+    async def _call(
+        self, claim: Claim, handler: Handler, payload: BaseModel, timeout_ms: int
+    ) -> Any:
+        context = TaskContext(
+            key=claim.task_key,
+            run=claim.envelope.run,
+            attempt=claim.attempt,
+            deadline_ms=now_ms() + timeout_ms,
+            context=claim.envelope.context,
+        )
+        arguments = handler.arguments(payload, context)
+        if handler.is_async:
+            return await handler.function(*arguments)
+        surroundings = contextvars.copy_context()
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads, lambda: surroundings.run(handler.function, *arguments)
+        )
+
+    def _stopped(self, claim: Claim, error: asyncio.CancelledError) -> AttemptOutcome | None:
+        match claim.stop_reason:
+            case StopReason.CANCEL:
+                return Cancelled()
+            case StopReason.LOST | StopReason.GIVE_BACK:
+                return None
+        # Nobody asked: a library turned a broken connection into a cancellation.
+        return self._limits.raised(RuntimeError(f"The handler was cancelled from within: {error}"))

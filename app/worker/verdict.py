@@ -1,0 +1,72 @@
+"""Which entries must be asked about, and what the answer means (rules 2, 4, 7, 10). Pure."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from app.broker.delivery import Entry
+from app.envelope import Envelope
+from app.ledger.records import AttemptRecord, OpenPart, Standing
+from app.state import TaskState
+
+
+class Verdict(StrEnum):
+    """What an ask brought about one entry."""
+
+    RUN = "run"
+    FINISHED = "finished"
+    """This run, or a later one, is recorded as over: it must not run again."""
+    CONFLICT = "conflict"
+    """Another request is recorded under this id."""
+
+
+def needs_ask(entry: Entry, token: str) -> bool:
+    """Rule 7: all but the first delivery of a run 1 with a fresh id, made in this generation.
+
+    Whether the hash is there and without a suspect mark, ``start.lua`` says: it answers ``ask``.
+    """
+    return entry.reclaimed or not entry.fresh or entry.run != 1 or entry.generation != token
+
+
+def is_suspect(entry: Entry, token: str, *, marked: bool) -> bool:
+    """Rule 4: whether an open record must be written before this entry runs.
+
+    ``marked``: ``start.lua`` found the suspect mark, or no hash.
+    """
+    return marked or entry.reclaimed or entry.generation != token
+
+
+def judge(envelope: Envelope, standing: Standing | None) -> Verdict:
+    """What the ledger says of this entry."""
+    if standing is None:
+        return Verdict.RUN
+    if standing.request_digest != envelope.request_digest:
+        return Verdict.CONFLICT
+    if standing.is_finished(envelope.run):
+        return Verdict.FINISHED
+    return Verdict.RUN
+
+
+def open_part(envelope: Envelope, standing: Standing | None) -> OpenPart | None:
+    """How far this very run got, by the ledger."""
+    return standing.open_of(envelope.run) if standing is not None else None
+
+
+def lost_attempt(
+    fields: Mapping[str, str], entry: Entry, nonce: str, now_ms: int
+) -> AttemptRecord | None:
+    """The attempt that a task's hash shows as running although its worker went silent, if any.
+
+    ``fields`` is the hash before this claim's start, ``now_ms`` when it was taken over.
+    """
+    running = fields.get("state") == TaskState.RUNNING and fields.get("nonce") != nonce
+    if not running or fields.get("entry") != entry.entry_id or "started" not in fields:
+        return None
+    started_at = int(fields["started"])
+    return AttemptRecord(
+        run=entry.run,
+        attempt=int(fields["attempt"]),
+        worker=fields.get("worker", ""),
+        started_at=started_at,
+        finished_at=max(started_at, now_ms),
+        outcome="lost",
+    )
