@@ -10,7 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Protocol, Self, cast
 
 from aio_pika.abc import AbstractConnection
 from aiormq import Channel
@@ -74,6 +74,18 @@ class Delivery:
     redelivered: bool
 
 
+class Tagged(Protocol):
+    """What an ack needs of a delivery."""
+
+    @property
+    def lane(self) -> Lane:
+        """Where it was delivered."""
+
+    @property
+    def tag(self) -> int:
+        """As what."""
+
+
 class CopySource:
     """Consumes the mirror queue of one logical queue; made by ``open``, ended by ``hand_back``."""
 
@@ -120,6 +132,16 @@ class CopySource:
         """Copies that may be held at a time."""
         return self._prefetch * len(self._lanes)
 
+    @property
+    def lanes(self) -> int:
+        """Channels, each as wide as the first."""
+        return len(self._lanes)
+
+    @property
+    def waiting(self) -> int:
+        """Copies that ``batch`` would bring at once."""
+        return len(self._arrived)
+
     async def grow(self) -> None:
         """Hold as many again, through one more channel.
 
@@ -158,7 +180,23 @@ class CopySource:
         self._raise_if_ended()
         return [self._arrived.popleft() for _ in range(min(max_n, len(self._arrived)))]
 
-    async def ack(self, deliveries: Iterable[Delivery]) -> int:
+    async def catch_up(self) -> int:
+        """Wait for what the broker has delivered; how many deliveries then wait for ``batch``.
+
+        On one channel copies arrive in the order of the queue. Several overtake each other: what
+        lay before a message that has arrived may still be on its way on another one.
+
+        Raises:
+            Unavailable: the broker is away.
+        """
+        self._raise_if_ended()
+        async with broker_call(CALL_TIMEOUT_MS):
+            for lane in self._lanes:
+                # Answered on its channel behind all that was delivered there before.
+                await lane.channel.basic_qos(prefetch_count=self._prefetch)
+        return len(self._arrived)
+
+    async def ack(self, deliveries: Iterable[Tagged]) -> int:
         """Let copies go for good; returns how many acks were written.
 
         Deliveries of a lost channel, and those acked before, are passed over: their tags are void

@@ -1,0 +1,193 @@
+"""Doing what was decided about copies: settle, ack, restore, quarantine.
+
+Each act may be repeated, so a failure in between leaves copies in hand that are looked at again.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol
+
+from app.broker.delivery import Settle
+from app.broker.recovery import Restore as RestoreWish
+from app.names import QueueName, TaskKey
+from app.state import TaskState
+from rehydrator.decision import ID_CONFLICT, Ack, Hold, Quarantine, Restore, Verdict
+from rehydrator.holdings import Held, Holdings, Suspect, by_queue
+from rehydrator.quarantine import quarantine
+from rehydrator.rate import Rate
+from rehydrator.redis_queue import RedisQueue, Stores
+from rehydrator.source import CopySource
+
+log = logging.getLogger(__name__)
+
+RESTORE_BYTES_MAX: Final = 4 * 1_048_576
+"""Bytes of envelopes in one call: Redis does nothing else meanwhile."""
+
+
+class BodiesNeeded(Exception):
+    """A held copy must be restored or quarantined, and its bytes were dropped: fetch them anew."""
+
+
+class Notes(Protocol):
+    """Whoever counts what became of copies; ``outcome`` as in the report of a run."""
+
+    def note(self, key: TaskKey, outcome: str) -> None:
+        """A copy was looked at to the end, or has left."""
+
+
+class Actions:
+    """The acts on one opened source. ``dry``: nothing is done, only noted."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        source: CopySource,
+        holdings: Holdings,
+        notes: Notes,
+        rate: Rate,
+        *,
+        dry: bool = False,
+    ) -> None:
+        self._stores = stores
+        self._source = source
+        self._holdings = holdings
+        self._notes = notes
+        self._rate = rate
+        self._dry = dry
+
+    async def act(self, copies: Sequence[Held], verdicts: Sequence[Verdict]) -> None:
+        """Act on copies as decided.
+
+        Raises:
+            BodiesNeeded: after all other acts; the source must be opened anew.
+            StaleGeneration: the verdicts are void.
+            Unavailable: a store is away; some acts may be done.
+        """
+        acks: list[tuple[Held, Ack]] = []
+        restores: list[tuple[Held, Restore]] = []
+        conflicts: list[tuple[Held, Quarantine]] = []
+        present: list[Held] = []
+        for copy, verdict in zip(copies, verdicts, strict=True):
+            match verdict:
+                case Ack():
+                    acks.append((copy, verdict))
+                case Restore():
+                    restores.append((copy, verdict))
+                case Quarantine():
+                    conflicts.append((copy, verdict))
+                case Hold(known=True):
+                    present.append(copy)
+        self._keep(present, "present")
+        await self._retire(acks)
+        if any(copy.delivery is None for copy, _ in (*restores, *conflicts)):
+            raise BodiesNeeded
+        await self._restore(restores)
+        for copy, conflict in conflicts:
+            self._conflict(copy, conflict.detail)
+
+    async def clear_suspects(self) -> None:
+        """Put what is suspect into the quarantine.
+
+        Raises:
+            Unavailable: the ledger or the broker is away.
+        """
+        suspects = self._holdings.suspects
+        if not suspects:
+            return
+        safe = (
+            suspects
+            if self._dry
+            else await quarantine(self._stores.ledger, self._stores.publisher, suspects)
+        )
+        if not self._dry:
+            await self._source.ack([each.delivery for each in safe])
+        self._holdings.drop(safe)
+        for suspect in safe:
+            log.warning("%s: a copy of %s: %s", *_words(suspect))
+            self._notes.note(TaskKey(suspect.tenant, suspect.queue, suspect.task_id), "quarantined")
+
+    def _keep(self, copies: Iterable[Held], outcome: str) -> None:
+        kept = [copy for copy in copies if copy.delivery is not None]
+        self._holdings.keep(kept)
+        for copy in kept:
+            self._notes.note(copy.key, outcome)
+
+    async def _retire(self, acks: Sequence[tuple[Held, Ack]]) -> None:
+        """Rule 12: the ledger has them; then Redis; then the copies."""
+        if not acks:
+            return
+        if not self._dry:
+            verdicts = dict(acks)
+            for queue, group in by_queue(verdicts).items():
+                await _settle(queue, [(copy, verdicts[copy]) for copy in group])
+            await self._source.ack(verdicts)
+        self._holdings.drop([copy for copy, _ in acks])
+        for copy, verdict in acks:
+            self._notes.note(copy.key, _outcome_of(verdict.state))
+
+    async def _restore(self, restores: Sequence[tuple[Held, Restore]]) -> None:
+        wishes = dict(restores)
+        for queue, group in by_queue(wishes).items():
+            for part in _by_bytes(group):
+                if self._dry:
+                    self._keep(part, "restored")
+                    continue
+                async for some in self._rate.parts(part):
+                    await self._restore_some(queue, [(copy, wishes[copy]) for copy in some])
+
+    async def _restore_some(
+        self, queue: RedisQueue, restores: Sequence[tuple[Held, Restore]]
+    ) -> None:
+        token = await queue.session.token()
+        answers = await queue.recovery.restore(
+            token,
+            [
+                RestoreWish(copy.envelope, wish.attempts_ended, wish.due_ms)
+                for copy, wish in restores
+                if copy.envelope is not None
+            ],
+        )
+        for (copy, _), answer in zip(restores, answers, strict=True):
+            if answer == "conflict":
+                self._conflict(copy, "Redis holds another request under this task id.")
+            else:
+                self._keep([copy], "restored" if answer == "restored" else "present")
+
+    def _conflict(self, copy: Held, detail: str) -> None:
+        if copy.delivery is not None:
+            name: QueueName = copy.queue.name
+            suspect = Suspect(
+                copy.delivery, ID_CONFLICT, detail, name.tenant, name.queue, copy.task_id
+            )
+            self._holdings.suspect(suspect, copy)
+
+
+async def _settle(queue: RedisQueue, acks: Sequence[tuple[Held, Ack]]) -> None:
+    settles = [
+        Settle(copy.task_id, 0, "", ack.run, TaskState(ack.state))
+        for copy, ack in acks
+        if ack.settle
+    ]
+    if settles:
+        await queue.settle(settles)
+
+
+def _outcome_of(state: str) -> str:
+    return state if state in ("cancelled", "expired") else "finished"
+
+
+def _by_bytes(copies: Sequence[Held]) -> list[list[Held]]:
+    found: list[list[Held]] = []
+    room = 0
+    for copy in copies:
+        size = len(copy.envelope.raw) if copy.envelope is not None else 0
+        if not found or size > room:
+            found.append([])
+            room = RESTORE_BYTES_MAX
+        found[-1].append(copy)
+        room -= size
+    return found
+
+
+def _words(suspect: Suspect) -> tuple[str, str, str]:
+    return suspect.reason, f"{suspect.tenant}/{suspect.queue}/{suspect.task_id}", suspect.detail

@@ -1,0 +1,179 @@
+"""``rehydrate``: one run over all queues, exclusive, recorded in the ledger, told as it goes."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from typing import Final
+
+from app.clock import now_ms
+from app.errors import RehydrationRunning, Unavailable
+from app.names import QueueName, new_task_id
+from app.settings import Settings
+from mirror.topology import Topology
+from rehydrator.lease import Lease
+from rehydrator.redis_queue import Stores
+from rehydrator.report import Report
+from rehydrator.run import Incomplete, Patience, QueueRun, RunRequest
+from rehydrator.stores import open_stores
+
+log = logging.getLogger(__name__)
+
+RUN_LEASE: Final = "rehydrate"
+RUN_LEASE_MS: Final = 5_000
+"""Short: a run that was killed must not keep the next one waiting."""
+CHECKPOINT_S: Final = 1.0
+POLL_S: Final = 0.2
+
+Told = Callable[[Report], None]
+
+
+async def rehydrate(
+    settings: Settings,
+    request: RunRequest,
+    on_progress: Told,
+    *,
+    patience: Patience | None = None,
+) -> Report:
+    """Look at every copy once, restore what Redis lost, let go what is finished; the report.
+
+    Raises:
+        SettingsError: a store is not configured.
+        RehydrationRunning: another run is under way.
+        Fatal: a store is not the one it must be; nothing was done.
+        Unavailable: a store cannot be reached.
+    """
+    patience = patience or Patience()
+    async with AsyncExitStack() as closing:
+        stores, topology = open_stores(settings, closing, process="rehydrate")
+        await _reach(patience, stores.ledger.open, stores.redis.ping, topology.declare)
+        async with _exclusive(stores):
+            run = _Run(stores, topology, request, on_progress, patience)
+            return await run.run()
+
+
+class _Run:
+    """The state of one run."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        topology: Topology,
+        request: RunRequest,
+        on_progress: Told,
+        patience: Patience,
+    ) -> None:
+        self._stores = stores
+        self._topology = topology
+        self._request = request
+        self._on_progress = on_progress
+        self._patience = patience
+        self._runs: list[QueueRun] = []
+        self._report = Report(
+            id=new_task_id(),
+            state="running",
+            started_at_ms=now_ms(),
+            dry_run=request.dry_run,
+            queue=request.queue,
+            tenant=request.tenant,
+        )
+
+    async def run(self) -> Report:
+        """Queue by queue."""
+        checkpoints = asyncio.create_task(self._checkpoint(), name="checkpoints")
+        problems: list[str] = []
+        try:
+            for queue, names in (await self._queues()).items():
+                problems += await self._run_queue(queue, names)
+        except BaseException:
+            checkpoints.cancel()
+            await self._record(replace(self._now(), state="failed", finished_at_ms=now_ms()))
+            raise
+        checkpoints.cancel()
+        report = self._now().ended(now_ms(), tuple(problems))
+        await self._record(report)
+        self._on_progress(report)
+        return report
+
+    async def _queues(self) -> Mapping[str, Sequence[QueueName]]:
+        wanted = self._request.queue
+        found: dict[str, list[QueueName]] = {wanted: []} if wanted else {}
+        for record in await self._stores.ledger.queues():
+            if wanted in (None, record.queue):
+                found.setdefault(record.queue, []).append(QueueName(record.tenant, record.queue))
+        return found
+
+    async def _run_queue(self, queue: str, names: Sequence[QueueName]) -> list[str]:
+        run = QueueRun(
+            self._stores,
+            self._topology,
+            queue,
+            self._request,
+            told=lambda: self._on_progress(self._now()),
+            patience=self._patience,
+        )
+        self._runs.append(run)
+        for name in names:
+            run.meet(name)
+        try:
+            await run.run()
+        except Incomplete as incomplete:
+            return [str(incomplete)]
+        return []
+
+    def _now(self) -> Report:
+        total = sum(max(run.total, sum(run.tally.counts().values())) for run in self._runs)
+        return self._report.counted([run.tally for run in self._runs], total)
+
+    async def _checkpoint(self) -> None:
+        while True:
+            await self._record(self._now())
+            await asyncio.sleep(CHECKPOINT_S)
+
+    async def _record(self, report: Report) -> None:
+        try:
+            await self._stores.ledger.put_rehydration(report.record())
+        except Unavailable as error:
+            log.warning("The run's record was not written (%s).", error.detail)
+
+
+@asynccontextmanager
+async def _exclusive(stores: Stores) -> AsyncIterator[None]:
+    """One run at a time.
+
+    Raises:
+        RehydrationRunning: another one lives.
+    """
+    lease = Lease(stores.ledger, RUN_LEASE, RUN_LEASE_MS)
+    deadline_s = time.monotonic() + RUN_LEASE_MS / 1_000 + 1
+    while not await lease.acquire():
+        if time.monotonic() > deadline_s:
+            raise RehydrationRunning(
+                "A rehydrate run is under way already; wait for its end. Nothing was done."
+            )
+        # One that was killed does not renew it.
+        await asyncio.sleep(POLL_S)
+    async with lease.kept(yields=False):
+        yield
+
+
+async def _reach(patience: Patience, *attempts: Callable[[], Awaitable[None]]) -> None:
+    deadline_s = time.monotonic() + patience.stores_s
+    for attempt in attempts:
+        await _until(attempt, deadline_s)
+
+
+async def _until(attempt: Callable[[], Awaitable[None]], deadline_s: float) -> None:
+    warned = False
+    while True:
+        try:
+            return await attempt()
+        except Unavailable as error:
+            if time.monotonic() > deadline_s:
+                raise
+            if not warned:
+                log.warning("Waiting: %s", error)
+            warned = True
+            await asyncio.sleep(POLL_S)

@@ -1,0 +1,54 @@
+"""Looking at copies: Redis first, then the ledger to be sure; the verdict is ``decide``'s.
+
+In this order, so that "neither here nor finished" is true at one moment: a task that leaves Redis
+was recorded before.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from app.broker.recovery import Standing
+from app.errors import Unavailable
+from app.ledger.ledger import Ledger
+from app.names import TaskKey
+from rehydrator.decision import Asked, Verdict, decide, needs_ledger
+from rehydrator.holdings import Held, by_queue
+
+log = logging.getLogger(__name__)
+
+
+async def look(ledger: Ledger, copies: Sequence[Held], *, ask_all: bool) -> list[Verdict]:
+    """A verdict for each copy; ``ask_all``: the ledger is asked also where Redis has the task.
+
+    A ledger that is away leaves those it was needed for unknown.
+
+    Raises:
+        StaleGeneration: Redis has another history: nothing known of it holds.
+        Unavailable: Redis is away.
+    """
+    standings: dict[Held, Standing] = {}
+    for queue, group in by_queue(copies).items():
+        token = await queue.session.token()
+        found = await queue.recovery.inspect(token, [copy.task_id for copy in group])
+        standings.update(zip(group, found, strict=True))
+    doubtful = [
+        copy
+        for copy in copies
+        if ask_all or needs_ledger(copy.run, copy.request_digest, standings[copy])
+    ]
+    answers = await _ask(ledger, [copy.key for copy in doubtful])
+    return [
+        decide(copy.run, copy.request_digest, standings[copy], answers.get(copy.key))
+        for copy in copies
+    ]
+
+
+async def _ask(ledger: Ledger, keys: Sequence[TaskKey]) -> Mapping[TaskKey, Asked]:
+    if not keys:
+        return {}
+    try:
+        found = await ledger.ask(keys)
+    except Unavailable as error:
+        log.debug("The ledger gave no answer (%s).", error.detail)
+        return {}
+    return {key: Asked(found.get(key)) for key in keys}

@@ -1,0 +1,99 @@
+"""Into the quarantine: the record first, then the message with a confirm, only then the ack.
+
+Repeating it is harmless: the record's id comes from the message.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from uuid import NAMESPACE_URL, uuid5
+
+from app.amqp.message import Publication
+from app.amqp.topology import QUARANTINE
+from app.clock import now_ms
+from app.ledger.ledger import Ledger
+from app.ledger.records import QuarantineRecord
+from mirror.publisher import Publisher, PublishOutcome
+from rehydrator.holdings import Suspect
+
+ID_HEADER: Final = "x-quarantine-id"
+REASON_HEADER: Final = "x-quarantine-reason"
+UNKNOWN_TYPE: Final = "lifeboat.unknown"
+PUBLISH_WITHIN_MS: Final = 5_000
+BODY_MAX: Final = 8 * 1_048_576
+"""Bytes kept in the ledger's record; the message keeps them all."""
+HEADERS_MAX: Final = 60
+HEADER_MAX: Final = 1_000
+"""Characters of a header's value; a message's headers must fit one frame."""
+
+
+async def quarantine(
+    ledger: Ledger, publisher: Publisher, suspects: Sequence[Suspect]
+) -> list[Suspect]:
+    """Put messages into the quarantine; returns those that are safe there and may be acked.
+
+    Raises:
+        Unavailable: the ledger is away.
+    """
+    for suspect in suspects:
+        await ledger.put_quarantine(record_of(suspect, now_ms()))
+    outcomes = await publisher.publish(
+        [publication_of(suspect, now_ms() // 1_000) for suspect in suspects], PUBLISH_WITHIN_MS
+    )
+    return [
+        suspect
+        for suspect, outcome in zip(suspects, outcomes, strict=True)
+        if outcome is PublishOutcome.CONFIRMED
+    ]
+
+
+def quarantine_id(suspect: Suspect) -> str:
+    """The same for the same message, however often it comes."""
+    delivery = suspect.delivery
+    name = delivery.message_id or hashlib.sha256(delivery.body).hexdigest()
+    return str(uuid5(NAMESPACE_URL, f"lifeboat-quarantine:{suspect.queue}/{name}"))
+
+
+def record_of(suspect: Suspect, at_ms: int) -> QuarantineRecord:
+    """What a person will look at."""
+    headers = {**plain_headers(suspect.delivery.headers), REASON_HEADER: suspect.detail}
+    return QuarantineRecord(
+        id=quarantine_id(suspect),
+        reason=suspect.reason,
+        queue=suspect.queue,
+        tenant=suspect.tenant[:HEADER_MAX],
+        task_id=suspect.task_id[:HEADER_MAX],
+        headers=headers,
+        body=suspect.delivery.body[:BODY_MAX],
+        at_ms=at_ms,
+    )
+
+
+def publication_of(suspect: Suspect, timestamp_s: int) -> Publication:
+    """The message as it lies in the quarantine: the same body, and which record is its own."""
+    delivery = suspect.delivery
+    return Publication(
+        exchange="",
+        routing_key=QUARANTINE,
+        body=delivery.body,
+        headers={
+            **plain_headers(delivery.headers),
+            ID_HEADER: quarantine_id(suspect),
+            REASON_HEADER: suspect.reason,
+        },
+        type=delivery.type or UNKNOWN_TYPE,
+        timestamp_s=timestamp_s,
+    )
+
+
+def plain_headers(headers: Mapping[str, Any]) -> dict[str, str]:
+    """Any message's headers as text, bounded; names as a MongoDB document takes them."""
+    return {
+        "".join("_" if each in ".$\0" else each for each in str(name)): _text(value)
+        for name, value in list(headers.items())[:HEADERS_MAX]
+    }
+
+
+def _text(value: object) -> str:
+    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    return text[:HEADER_MAX]

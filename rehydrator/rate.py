@@ -1,0 +1,31 @@
+"""How fast a run may restore."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Final, TypeVar
+
+T = TypeVar("T")
+
+SLICE_S: Final = 0.1
+
+
+class Rate:
+    """Lets items pass, at most ``per_second`` of them; None: as many as come."""
+
+    def __init__(self, per_second: float | None = None) -> None:
+        self._per_second = per_second
+        self._free_s = 0.0
+
+    async def parts(self, items: Sequence[T]) -> AsyncIterator[Sequence[T]]:
+        """``items`` in slices, each when it may pass."""
+        if self._per_second is None:
+            yield items
+            return
+        size = max(1, int(self._per_second * SLICE_S))
+        for start in range(0, len(items), size):
+            part = items[start : start + size]
+            now = time.monotonic()
+            await asyncio.sleep(max(0.0, self._free_s - now))
+            self._free_s = max(self._free_s, now) + len(part) / self._per_second
+            yield part

@@ -1,0 +1,146 @@
+"""The report of a rehydrate run: what was found, in numbers, and the exit code. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal
+
+from app.ledger.records import RehydrationRecord
+from app.names import TaskKey
+
+State = Literal["running", "complete", "partial", "failed"]
+
+COMPLETE: Final = 0
+RESTORED: Final = 10
+PARTIAL: Final = 20
+REFUSED: Final = 30
+
+OUTCOMES: Final = ("restored", "present", "finished", "cancelled", "expired", "quarantined")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One run. ``total`` is an estimate while it is running; times in ms.
+
+    ``problems`` are the sentences that tell why it is partial.
+    """
+
+    id: str
+    state: State
+    started_at_ms: int
+    dry_run: bool = False
+    queue: str | None = None
+    tenant: str | None = None
+    total: int = 0
+    restored: int = 0
+    present: int = 0
+    finished: int = 0
+    cancelled: int = 0
+    expired: int = 0
+    quarantined: int = 0
+    finished_at_ms: int | None = None
+    problems: tuple[str, ...] = field(default=())
+
+    @property
+    def seen(self) -> int:
+        """Copies looked at to the end."""
+        return sum(self.counts().values())
+
+    def counts(self) -> dict[str, int]:
+        """Copies by outcome."""
+        return {name: getattr(self, name) for name in OUTCOMES}
+
+    def counted(self, tallies: Iterable["Tally"], total: int) -> "Report":
+        """With the numbers of now."""
+        sums: Counter[str] = Counter()
+        for tally in tallies:
+            sums.update(tally.counts())
+        report = replace(
+            self,
+            restored=sums["restored"],
+            present=sums["present"],
+            finished=sums["finished"],
+            cancelled=sums["cancelled"],
+            expired=sums["expired"],
+            quarantined=sums["quarantined"],
+        )
+        return replace(report, total=max(total, report.seen))
+
+    def ended(self, finished_at_ms: int, problems: tuple[str, ...]) -> "Report":
+        """Over: complete where nothing stood in the way."""
+        state: State = "partial" if problems else "complete"
+        total = self.total if problems else self.seen
+        return replace(
+            self, state=state, finished_at_ms=finished_at_ms, problems=problems, total=total
+        )
+
+    def document(self) -> dict[str, Any]:
+        """As contract section 4 has it."""
+        return {
+            "id": self.id,
+            "state": self.state,
+            "seen": self.seen,
+            "total": self.total,
+            **self.counts(),
+            "startedAt": self.started_at_ms,
+            "finishedAt": self.finished_at_ms,
+        }
+
+    def record(self) -> RehydrationRecord:
+        """As the ledger keeps it."""
+        return RehydrationRecord(
+            id=self.id,
+            state=self.state,
+            started_at_ms=self.started_at_ms,
+            finished_at_ms=self.finished_at_ms,
+            dry_run=self.dry_run,
+            queue=self.queue,
+            tenant=self.tenant,
+            counts={"seen": self.seen, "total": self.total, **self.counts()},
+        )
+
+
+def exit_code(report: Report, *, detailed: bool) -> int:
+    """0 all accounted for, 20 partial; ``detailed``: 10 where something was restored.
+
+    Of a dry run 10 means that something would be.
+    """
+    if report.state != "complete":
+        return PARTIAL
+    return RESTORED if detailed and report.restored else COMPLETE
+
+
+class Tally:
+    """What became of the copies of one queue, over all passes.
+
+    A pass begins with each opening of the source. What has left the queue is counted for good;
+    what stays in it comes again in the next pass, and a task restored in an earlier one is not
+    called present then.
+    """
+
+    def __init__(self) -> None:
+        self._left: Counter[str] = Counter()
+        self._restored: set[TaskKey] = set()
+        self._again: set[TaskKey] = set()
+        self._present = 0
+
+    def begin_pass(self) -> None:
+        """Everything that is in the queue comes anew."""
+        self._present = 0
+        self._again = set(self._restored)
+
+    def note(self, key: TaskKey, outcome: str) -> None:
+        """A copy was looked at to the end."""
+        if outcome == "restored":
+            self._restored.add(key)
+            self._again.discard(key)
+        elif outcome == "present" and key in self._again:
+            self._again.discard(key)
+        elif outcome == "present":
+            self._present += 1
+        else:
+            self._left[outcome] += 1
+
+    def counts(self) -> Mapping[str, int]:
+        """Copies by outcome."""
+        return {**self._left, "restored": len(self._restored), "present": self._present}
