@@ -1,4 +1,4 @@
-"""A TCP proxy in front of the broker, to hold, cut and add what it says."""
+"""A TCP proxy in front of a server, to hold, cut and add what it says."""
 
 import asyncio
 from contextlib import suppress
@@ -21,8 +21,8 @@ class Proxy:
     async def __aenter__(self):
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         port = self._server.sockets[0].getsockname()[1]
-        place = f"{self._target.username}:{self._target.password}@127.0.0.1:{port}"
-        self.url = urlunsplit(self._target._replace(netloc=place))
+        credentials, at, _ = self._target.netloc.rpartition("@")
+        self.url = urlunsplit(self._target._replace(netloc=f"{credentials}{at}127.0.0.1:{port}"))
         return self
 
     async def __aexit__(self, *_error):
@@ -32,11 +32,11 @@ class Proxy:
         await self._server.wait_closed()
 
     def hold_requests(self):
-        """From now on nothing reaches the broker."""
+        """From now on nothing reaches the server."""
         self._up.clear()
 
     def hold_answers(self):
-        """From now on nothing comes back from the broker."""
+        """From now on nothing comes back from the server."""
         self._down.clear()
 
     def flow_answers(self):
@@ -54,7 +54,7 @@ class Proxy:
             writer.transport.abort()
 
     def say(self, frame):
-        """Send ``frame`` to every client as if the broker had; only between two frames of its."""
+        """Send ``frame`` to every client as if the server had; only between two frames of its."""
         for writer in self._clients:
             writer.write(frame)
 

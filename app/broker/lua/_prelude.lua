@@ -3,7 +3,8 @@
 -- ARGV[1]  the token under which the caller learnt what it knows
 -- Returns  error STALE when Redis has another history than that (design rule 1)
 -- A task hash's field `place` says where the task lies: `ready` (a stream entry), `delayed` (a
--- sorted-set member with the envelope in the hash) or empty (settled).
+-- sorted-set member with the envelope in the hash) or empty (settled). `jid` is its latest journal
+-- id, `gen` the generation that id was given in: ids of two histories cannot be compared.
 local function stale()
   local known = redis.call('HMGET', KEYS[1], 'token', 'run_id')
   if known[1] ~= ARGV[1] then return true end
@@ -28,6 +29,18 @@ end
 local function drop_entry(lane, entry)
   redis.call('XACK', lane, 'workers', entry)
   redis.call('XDEL', lane, entry)
+end
+
+-- A lost stream has no group: nobody owns anything in it, and the rest of the batch goes on.
+local function owns(lane, entry, consumer)
+  local pending = redis.pcall('XPENDING', lane, 'workers', entry, entry, 1, consumer)
+  return not pending.err and #pending == 1
+end
+
+-- Whether a new entry is still the first delivery of a task made in this generation under an id
+-- that its submit made (rule 7): the one that may run without asking the ledger.
+local function is_first(fresh, gen, attempt)
+  return (fresh == '1' and gen == ARGV[1] and attempt == '0') and 1 or 0
 end
 
 local function envelope_of(lane, entry)

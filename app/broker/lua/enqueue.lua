@@ -32,7 +32,7 @@ local function accept(key, id, digest, run, fresh, lane, due, accepted, envelope
     redis.call('HSET', key, 'place', 'ready', 'entry', entry)
   end
   redis.call('HSET', key, 'state', state, 'run', run, 'attempt', 0, 'lane', lane, 'jid', jid,
-    'mirrored', 0, 'digest', digest, 'fresh', fresh, 'accepted', accepted)
+    'gen', ARGV[1], 'mirrored', 0, 'digest', digest, 'fresh', fresh, 'accepted', accepted)
   open, unmirrored = open + 1, unmirrored + 1
   return {'created', state, jid, '0', run}
 end

@@ -5,15 +5,15 @@
 if stale() then return STALE end
 
 local function give(key, id, lane, entry, run, started)
-  if #redis.call('XPENDING', lane, 'workers', entry, entry, 1, ARGV[2]) == 0 then return 0 end
+  if not owns(lane, entry, ARGV[2]) then return 0 end
   local envelope = envelope_of(lane, entry)
-  local hash = redis.call('HMGET', key, 'entry', 'run', 'fresh')
+  local hash = redis.call('HMGET', key, 'entry', 'run', 'fresh', 'gen', 'attempt')
   drop_entry(lane, entry)
-  if not envelope or (hash[1] and (hash[1] ~= entry or hash[2] ~= run)) then return 0 end
+  if not envelope or (hash[2] and (hash[1] ~= entry or hash[2] ~= run)) then return 0 end
   -- An attempt that ran is no first delivery: the next worker asks the ledger.
-  local fresh = (started == '0' and hash[3] == '1') and 1 or 0
+  local fresh = started == '0' and is_first(hash[3], hash[4], hash[5]) or 0
   local new = add_ready(lane, id, run, fresh, envelope)
-  if not hash[1] then return 1 end
+  if not hash[2] then return 1 end
   redis.call('HSET', key, 'state', ARGV[3], 'entry', new, 'fresh', fresh)
   redis.call('HDEL', key, 'nonce', 'worker')
   if started == '1' then redis.call('HINCRBY', key, 'attempt', -1) end

@@ -10,9 +10,10 @@ local function promote(key, id)
   if not due or tonumber(due) > now then return 0 end
   redis.call('ZREM', KEYS[5], id)
   redis.call('SREM', KEYS[6], id)
-  local hash = redis.call('HMGET', key, 'place', 'lane', 'run', 'fresh', 'envelope')
-  if hash[1] ~= 'delayed' or not hash[5] then return -1 end
-  local entry = add_ready(KEYS[1 + tonumber(hash[2])], id, hash[3], hash[4] or '0', hash[5])
+  local hash = redis.call('HMGET', key, 'place', 'lane', 'run', 'envelope', 'fresh', 'gen', 'attempt')
+  if hash[1] ~= 'delayed' or not hash[4] then return -1 end
+  local entry = add_ready(KEYS[1 + tonumber(hash[2])], id, hash[3],
+    is_first(hash[5], hash[6], hash[7]), hash[4])
   redis.call('HSET', key, 'state', ARGV[2], 'place', 'ready', 'entry', entry)
   redis.call('HDEL', key, 'envelope', 'due')
   return 1

@@ -5,16 +5,20 @@
 if stale() then return STALE end
 
 local function refresh(key, id, run, copy_generation, copy_jid)
-  local hash = redis.call('HMGET', key, 'run', 'place', 'lane', 'entry', 'envelope', 'jid')
+  local hash = redis.call('HMGET', key, 'run', 'place', 'lane', 'entry', 'envelope', 'jid', 'gen')
   if hash[1] ~= run or hash[2] == '' or not hash[2] then return '' end
+  -- An id of an earlier generation may be the copy's own, and says nothing beside this watermark.
+  local here = hash[7] == ARGV[1]
   local own = copy_generation == ARGV[1] and hash[6] == copy_jid
-  if hash[6] and not own then return hash[6] end
+  if hash[6] and here and not own then return hash[6] end
   local envelope = hash[5]
   if hash[2] == 'ready' then envelope = envelope_of(KEYS[2 + tonumber(hash[3])], hash[4]) end
   if not envelope then return '' end
   local jid = redis.call('XADD', KEYS[2], '*', 'id', id, 'run', run, 'kind', 'refresh',
     'envelope', envelope)
-  redis.call('HSET', key, 'jid', jid)
+  redis.call('HSET', key, 'jid', jid, 'gen', ARGV[1])
+  -- `gen` no longer tells that the task is older than this generation; this does.
+  if not here then redis.call('HSET', key, 'fresh', 0) end
   return jid
 end
 

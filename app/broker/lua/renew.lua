@@ -8,7 +8,7 @@ local answers = {}
 for i = 3, #ARGV, 2 do
   local n = #answers + 1
   local lane, entry = KEYS[1 + tonumber(ARGV[i])], ARGV[i + 1]
-  if #redis.call('XPENDING', lane, 'workers', entry, entry, 1, ARGV[2]) == 0 then
+  if not owns(lane, entry, ARGV[2]) then
     answers[n] = 'lost'
   else
     redis.call('XCLAIM', lane, 'workers', ARGV[2], 0, entry, 'JUSTID')

@@ -40,7 +40,9 @@ local function restore(key, a)
   local attempt = tonumber(a.attempt)
   if hash.run then
     if hash.digest ~= a.digest then return 'conflict' end
-    if tonumber(hash.run) > tonumber(a.run) then return 'present' end
+    if tonumber(hash.run) > tonumber(a.run) then
+      return hash.place == '' and 'settled' or 'present'
+    end
     if tonumber(hash.run) == tonumber(a.run) then
       if hash.place == '' then return 'settled' end
       if placed(hash, a.id) then return 'present' end

@@ -6,7 +6,7 @@
 if stale() then return STALE end
 
 local function put_off(key, id, lane, entry, run, attempt, due)
-  if #redis.call('XPENDING', lane, 'workers', entry, entry, 1, ARGV[2]) == 0 then return 'gone' end
+  if not owns(lane, entry, ARGV[2]) then return 'gone' end
   local hash = redis.call('HMGET', key, 'entry', 'run', 'attempt', 'state', 'cancel')
   if hash[1] ~= entry or hash[2] ~= run or hash[3] ~= attempt or hash[4] ~= ARGV[3] then
     return 'gone'

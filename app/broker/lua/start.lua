@@ -31,8 +31,7 @@ end
 
 local function begin(key, a)
   local lane = KEYS[1 + tonumber(a.lane)]
-  local owned = redis.call('XPENDING', lane, 'workers', a.entry, a.entry, 1, consumer)
-  if #owned == 0 then return {'gone', 0, 0, now} end
+  if not owns(lane, a.entry, consumer) then return {'gone', 0, 0, now} end
   local hash = {}
   local fields = {'run', 'entry', 'place', 'attempt', 'suspect', 'cancel', 'nonce', 'state'}
   for i, value in ipairs(redis.call('HMGET', key, unpack(fields))) do hash[fields[i]] = value end
