@@ -34,6 +34,8 @@ DIGEST_FIELDS: Final = (
     "events",
 )
 """What makes two requests the same request; members count as given, absent ones are left out."""
+NUMBER_MAX: Final = 1 << 53
+"""The largest integer that every store and JSON reader keeps exactly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +187,40 @@ def _decode_v1(raw: bytes, document: dict[str, Any]) -> Envelope:
         request_digest=_member(document, "requestDigest", str),
         accepted_at_ms=_positive(document, "acceptedAt"),
         context=_member(document, "context", dict),
-        options=_member(document, "options", dict),
+        options=_options(_member(document, "options", dict)),
     )
+
+
+def _options(options: dict[str, Any]) -> dict[str, Any]:
+    # Those that decide when and how a task runs; a stranger's must not reach the scripts.
+    if options.get("priority", DEFAULT_PRIORITY) not in PRIORITIES:
+        raise EnvelopeError("The envelope's option priority is none of high, normal, low.")
+    for name in ("notBefore", "expiresAt", "timeoutMs"):
+        if options.get(name) is not None and not _is_number(options[name]):
+            raise EnvelopeError(f"The envelope's option {name} is not a number of milliseconds.")
+    retry = options.get("retry")
+    if retry is not None and not _is_retry(retry):
+        raise EnvelopeError("The envelope's option retry is not a retry policy.")
+    return options
+
+
+def _is_retry(retry: object) -> bool:
+    if not isinstance(retry, dict):
+        return False
+    delays = retry.get("delaysMs", [])
+    numbers = (retry.get(name, 0) for name in ("maxAttempts", "baseDelayMs", "maxDelayMs"))
+    return (
+        isinstance(delays, list)
+        and all(_is_number(each) for each in (*delays, *numbers))
+        and all(
+            _is_number(retry.get(name, 0)) or isinstance(retry[name], float)
+            for name in ("factor", "jitter")
+        )
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= NUMBER_MAX
 
 
 def _member(document: dict[str, Any], name: str, kind: type[T]) -> T:
@@ -205,6 +239,6 @@ def _named(document: dict[str, Any], name: str, rule: Any) -> str:
 
 def _positive(document: dict[str, Any], name: str) -> int:
     value = _member(document, name, int)
-    if value < 1:
-        raise EnvelopeError(f"The envelope's member {name} must be at least 1.")
+    if not 1 <= value <= NUMBER_MAX:
+        raise EnvelopeError(f"The envelope's member {name} must be from 1 to {NUMBER_MAX}.")
     return value

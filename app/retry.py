@@ -29,7 +29,7 @@ class RetryPolicy:
 
         ``spread`` is a random number in [-1, 1], given by the caller so that this stays pure.
         """
-        if self.delays_ms is not None:
+        if self.delays_ms:
             base: float = self.delays_ms[min(attempt, len(self.delays_ms)) - 1]
         else:
             base = self._grown(attempt)
@@ -60,10 +60,12 @@ class RetryPolicy:
                 jitter=given.get("jitter", self.jitter),
                 delays_ms=tuple(delays),
             )
+        grows = any(name in given for name in ("baseDelayMs", "factor", "maxDelayMs"))
         return RetryPolicy(
             max_attempts=given.get("maxAttempts", self.max_attempts),
             base_delay_ms=given.get("baseDelayMs", self.base_delay_ms),
             factor=given.get("factor", self.factor),
             max_delay_ms=given.get("maxDelayMs", self.max_delay_ms),
             jitter=given.get("jitter", self.jitter),
+            delays_ms=None if grows else self.delays_ms,
         )
