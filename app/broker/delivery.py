@@ -184,6 +184,16 @@ class Delivery:
         replies = await self._redis.script("give_back", names, arguments)
         return [reply == 1 for reply in replies]
 
+    async def drop(self, token: str, consumer: str, entries: Sequence[Entry]) -> list[bool]:
+        """Take entries out without an outcome; only after a quarantine record keeps them."""
+        keys = self._keys
+        names = [keys.generation, *keys.lanes, *(keys.task(entry.task_id) for entry in entries)]
+        arguments: list[Argument] = [token, consumer]
+        for entry in entries:
+            arguments += (entry.lane, entry.entry_id)
+        replies = await self._redis.script("drop", names, arguments)
+        return [reply == 1 for reply in replies]
+
     async def renew(
         self, token: str, consumer: str, entries: Sequence[Entry]
     ) -> list[Literal["held", "lost", "cancel"]]:

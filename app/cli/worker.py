@@ -17,4 +17,4 @@ def worker(
 ) -> None:
     """Run tasks: the built-in types, and those of --app."""
     chosen = load_settings(adopt_ledger=adopt_ledger)
-    run("worker", run_worker(chosen, registry_of(chosen, app), queue=queue, tenant=tenant))
+    run("worker", run_worker(chosen, registry_of(app), queue=queue, tenant=tenant))
