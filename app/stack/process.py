@@ -6,9 +6,10 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 from app.clock import monotonic_ms
 
@@ -153,6 +154,21 @@ class ChildProcess:
         if not self.log.exists():
             return "(it wrote no log)"
         return self.log.read_text(errors="replace")[-TAIL:]
+
+
+async def together(starts: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run all at once; the first that fails ends the others.
+
+    Raises:
+        StackError: its sentence.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            for start in starts:
+                group.create_task(start)
+    except* StackError as failed:
+        error = failed.exceptions[0]
+        raise StackError(str(error)) from error
 
 
 async def until(condition: Callable[[], bool | Awaitable[bool]], within_ms: int, what: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from app.stack.process import together
 from app.stack.servers import MongoServer, RabbitMQServer, RedisServer, Server
 from app.stack.sources import Images, mongo_source
 
@@ -46,9 +47,7 @@ class Stack:
     async def start(self) -> None:
         """All at once."""
         try:
-            async with asyncio.TaskGroup() as group:
-                for server in self.servers:
-                    group.create_task(server.start())
+            await together(server.start() for server in self.servers)
             if self.rabbitmq in self.servers:
                 await self.rabbitmq.create_vhost(VHOST)
         except BaseException:

@@ -10,7 +10,7 @@ from typing import Final
 
 import aiohttp
 
-from app.stack.process import ChildProcess, StackError, free_port, is_free, until
+from app.stack.process import ChildProcess, StackError, free_port, is_free, together, until
 
 READY_WITHIN_MS: Final = 60_000
 PROBE_WITHIN_S: Final = 3.0
@@ -138,9 +138,7 @@ class System:
     async def start(self) -> None:
         """All at once; none stays when one does not come."""
         try:
-            async with asyncio.TaskGroup() as group:
-                for service in self.services.values():
-                    group.create_task(service.start())
+            await together(service.start() for service in self.services.values())
         except BaseException:
             await self.stop()
             raise
