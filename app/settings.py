@@ -7,7 +7,7 @@ settings.md`` is generated from the descriptions here.
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import SettingsError
@@ -18,12 +18,24 @@ DAY_MS = 86_400_000
 
 Names = Annotated[tuple[str, ...], NoDecode]
 
+SCHEMES = {
+    "redis_url": ("redis", "rediss", "unix"),
+    "rabbitmq_url": ("amqp", "amqps"),
+    "rabbitmq_management_url": ("http", "https"),
+    "mongo_url": ("mongodb", "mongodb+srv"),
+}
+
 
 class Settings(BaseSettings):
     """Everything a user may set; each field is the variable ``LIFEBOAT_<FIELD>``."""
 
     model_config = SettingsConfigDict(
-        env_prefix="LIFEBOAT_", env_file=".env", frozen=True, extra="ignore"
+        env_prefix="LIFEBOAT_",
+        env_file=".env",
+        # An empty variable means unset: compose files pass those they do not know.
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
     )
 
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="The working set.")
@@ -109,14 +121,15 @@ class Settings(BaseSettings):
         500_000, ge=1, description="Unmirrored tasks a queue may hold, else 429."
     )
     limit_queues: int = Field(200, ge=1, description="Queues a tenant may have.")
-    limit_envelope: int = Field(MIB, ge=1_024, le=16 * MIB, description="Bytes of an envelope.")
+    # A record holds envelope, result and 200 errors; a MongoDB document at most 16 MiB.
+    limit_envelope: int = Field(MIB, ge=1_024, le=6 * MIB, description="Bytes of an envelope.")
     limit_headers: int = Field(
         16_384, ge=1_024, le=65_536, description="Bytes of a request's headers."
     )
     limit_depth: int = Field(64, ge=4, le=512, description="Nesting of a request's JSON.")
     limit_context: int = Field(256, ge=16, le=4_096, description="Characters of a context text.")
-    limit_result: int = Field(MIB, ge=1_024, le=8 * MIB, description="Bytes of a result.")
-    limit_error: int = Field(4_096, ge=256, le=65_536, description="Bytes of an error's text.")
+    limit_result: int = Field(MIB, ge=1_024, le=6 * MIB, description="Bytes of a result.")
+    limit_error: int = Field(4_096, ge=256, le=16_384, description="Bytes of an error's text.")
     limit_wait: int = Field(60, ge=1, le=600, description="Seconds a request may wait.")
 
     redis_image: str = Field(
@@ -138,6 +151,15 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator(*SCHEMES)
+    @classmethod
+    def _scheme(cls, value: str | None, info: ValidationInfo) -> str | None:
+        known = SCHEMES[str(info.field_name)]
+        if value is not None and not value.startswith(tuple(f"{scheme}://" for scheme in known)):
+            # The value stays out of the sentence: it may hold a password.
+            raise ValueError(f"must start with {' or '.join(f'{scheme}://' for scheme in known)}")
+        return value
+
     @model_validator(mode="after")
     def _relations(self) -> Self:
         for field in ("env", "tenant"):
@@ -152,6 +174,11 @@ class Settings(BaseSettings):
             raise ValueError("set LIFEBOAT_MONGO_URL or LIFEBOAT_SQLITE_PATH, not both")
         if self.durability == "mirrored" and not self.rabbitmq_url:
             raise ValueError("LIFEBOAT_DURABILITY=mirrored needs LIFEBOAT_RABBITMQ_URL")
+        if self.dedup_hours > self.record_days * 24:
+            raise ValueError(
+                "LIFEBOAT_DEDUP_HOURS is longer than LIFEBOAT_RECORD_DAYS: the outcome of a task"
+                " must outlive the memory of its id"
+            )
         return self
 
     @property
