@@ -86,6 +86,10 @@ class Metrics:
         self.quarantined_tasks = gauge(
             "quarantined_tasks", "Copies in the quarantine that wait for a person."
         )
+        self.workers = gauge("workers", "Workers that poll the queue.")
+        self.reconcile_findings = gauge(
+            "reconcile_findings", "Differences between the stores at the last comparison.", "name"
+        )
         Info("lifeboat_build", "Which Lifeboat this is.", registry=registry).info(
             {"version": __version__}
         )
