@@ -3,7 +3,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.stamp
 
-.PHONY: setup demo test check up fmt lock
+.PHONY: setup demo test check up fmt docs lock
 
 setup: $(STAMP)
 	@$(PY) -m app.stack install
@@ -33,6 +33,9 @@ check: setup
 
 fmt: $(STAMP)
 	@$(VENV)/bin/ruff check --fix -q . ; $(VENV)/bin/ruff format -q .
+
+docs: $(STAMP)
+	@$(PY) -m app.cli.references
 
 lock: $(STAMP)
 	@$(VENV)/bin/pip-compile -q --extra dev --generate-hashes --no-emit-index-url \

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class TaskState(StrEnum):
-    """Where a task is in its life (contract section 3)."""
+    """Where a task is in its life."""
 
     SCHEDULED = "scheduled"
     QUEUED = "queued"
