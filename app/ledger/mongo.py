@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
-from pymongo import ReturnDocument, UpdateOne
+from pymongo import ReadPreference, ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
@@ -57,6 +57,8 @@ class MongoLedger:
             raise SettingsError(f"LIFEBOAT_MONGO_URL is no MongoDB URL: {error}") from error
         database = self._client.get_default_database(
             default="lifeboat",
+            # Whatever the URL prefers: a secondary may not have heard of an outcome yet.
+            read_preference=ReadPreference.PRIMARY,
             read_concern=ReadConcern("majority"),
             write_concern=WriteConcern(w="majority", j=True, wtimeout=timeout_ms),
         )
