@@ -121,14 +121,24 @@ class RedisConnection:
         # Known to be away: say so at once instead of queueing up connect attempts.
         if monotonic_ms() < self._away_until_ms:
             raise Unavailable("redis", self._away_because)
+        asked = _times_asked_to_stop()
         try:
             yield
+            if _times_asked_to_stop() > asked:
+                # redis-py sends through asyncio.wait_for, which in Python 3.11 swallows a
+                # cancellation that comes together with the end of the send.
+                raise asyncio.CancelledError
         except ResponseError as error:
             raise _refusal(error) from error
         except (RedisError, OSError, TimeoutError) as error:
             self._away_because = str(error) or type(error).__name__
             self._away_until_ms = monotonic_ms() + AWAY_FOR_MS
             raise Unavailable("redis", self._away_because) from error
+
+
+def _times_asked_to_stop() -> int:
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
 
 
 def _refusal(error: ResponseError) -> Exception:

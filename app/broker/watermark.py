@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from app.broker.connection import RedisConnection
 from app.broker.keys import QueueKeys
+from app.lifecycle import asked_to_stop
 from app.names import QueueName
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class Watermarks:
 
     async def follow(self, told: Callable[[str, str], None]) -> None:
         """Call ``told(channel, watermark)`` for each announcement; reconnects until cancelled."""
-        while True:
+        while not asked_to_stop():
             try:
                 await self._listen(told)
             except (RedisError, OSError, TimeoutError) as error:
@@ -57,7 +58,8 @@ class Watermarks:
     async def _listen(self, told: Callable[[str, str], None]) -> None:
         async with self._redis.redis.pubsub(ignore_subscribe_messages=True) as pubsub:
             await pubsub.psubscribe(self._pattern)
-            while True:
+            # redis-py may swallow a cancellation (see app.broker.connection).
+            while not asked_to_stop():
                 message = await pubsub.get_message(timeout=LISTEN_S)
                 if message is not None and message["type"] == "pmessage":
                     told(message["channel"].decode(), message["data"].decode())

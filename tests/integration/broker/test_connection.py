@@ -6,6 +6,7 @@ import pytest
 
 from app.broker.connection import AWAY_FOR_MS, RedisConnection
 from app.broker.journal import Sightings
+from app.broker.watermark import Watermarks
 from app.clock import monotonic_ms
 from app.errors import StaleGeneration, Unavailable
 from app.settings import Settings
@@ -211,3 +212,34 @@ async def test_a_refusal_does_not_make_it_count_as_away(private_redis, env_name)
 
 def test_the_time_it_counts_as_away_leaves_room_for_the_promised_second():
     assert AWAY_FOR_MS < 1_000
+
+
+async def test_a_cancellation_is_never_swallowed(redis_url):
+    """Whenever it comes, also together with the end of a send (Python 3.11's wait_for)."""
+    connection = connect(redis_url)
+
+    async def work():
+        while True:
+            await connection.ping()
+
+    await connection.ping()
+    for turns in range(60):
+        working = asyncio.create_task(work())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        working.cancel()
+        await asyncio.wait({working}, timeout=2)
+        assert working.cancelled()
+    await connection.close()
+
+
+async def test_a_subscription_ends_when_asked_to(redis_url):
+    connection = connect(redis_url)
+    for turns in range(60):
+        following = asyncio.create_task(Watermarks(connection, "e", "t").follow(lambda *_: None))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        following.cancel()
+        await asyncio.wait({following}, timeout=5)
+        assert following.done()
+    await connection.close()
