@@ -160,7 +160,9 @@ def _body(payload: HttpDeliverPayload) -> bytes | None:
 
 def _joined(headers: Mapping[str, str]) -> dict[str, str]:
     joined: dict[str, str] = {}
-    for name, value in headers.items():
+    for key, value in headers.items():
+        # aiohttp's keys are a subclass of str, which orjson takes for no key of an object.
+        name = str.__str__(key)
         joined[name] = f"{joined[name]}, {value}" if name in joined else value
     return joined
 
