@@ -3,16 +3,17 @@
 import asyncio
 import signal
 from collections import Counter
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
+from pymongo.errors import PyMongoError
 
 from app.errors import SettingsError, Unavailable
 from app.ledger.mongo import MongoLedger
 from app.ledger.records import QuarantineRecord, RehydrationRecord
 from app.ledger.sqlite import SqliteLedger
 from tests.integration.ledger.conftest import program
-from tests.integration.ledger.material import AT_MS, finish, key, keys, opening
+from tests.integration.ledger.material import AT_MS, attempt, finish, key, keys, opening
 from tests.support.eventually import eventually
 
 DEADLINE_MS = 700
@@ -220,6 +221,50 @@ async def test_mongod_killed_in_a_stream_of_outcomes_keeps_every_acknowledged_on
         assert len(acknowledged) >= 400
         assert [task for task in acknowledged if task not in recorded] == []
         assert all(standing.is_finished(1) for standing in recorded.values())
+
+
+async def until_acknowledged(ledger, write):
+    """Repeat a write until somebody says what became of it."""
+    while True:
+        try:
+            (answer,) = await ledger.finish([write])
+        except Unavailable:
+            await asyncio.sleep(0.05)
+        else:
+            return answer
+
+
+@pytest.mark.parametrize("fault", ["step down", "restart", "pause"])
+async def test_a_write_repeated_after_no_answer_is_in_force_and_counted_once(private_mongo, fault):
+    writes = [finish(task, attempt=attempt()) for task in keys(400)]
+    done = []
+    async with mongo_ledger(private_mongo.database_url("test"), 1_500) as ledger:
+        await ledger.open()
+        turn = asyncio.Semaphore(16)
+
+        async def write_one(write):
+            async with turn:
+                done.append(await until_acknowledged(ledger, write))
+
+        running = asyncio.gather(*(write_one(write) for write in writes))
+        await eventually(lambda: len(done) >= 50, within_s=60)
+        if fault == "step down":
+            with suppress(PyMongoError):
+                await ledger._client.admin.command("replSetStepDown", 1, force=True)
+        elif fault == "restart":
+            await private_mongo.restart()
+        else:
+            private_mongo.process.pause()
+            with suppress(TimeoutError):
+                # Long enough for every call in flight to be given up.
+                await asyncio.wait_for(asyncio.shield(running), 2.5)
+            private_mongo.process.resume()
+        assert len(done) < len(writes)
+        async with asyncio.timeout(60):
+            await running
+        assert all(answer.won for answer in done)
+        for write in writes[:: len(writes) // 40]:
+            assert (await ledger.get(write.key)).attempts == (write.attempt,)
 
 
 WRITER = """
