@@ -30,7 +30,7 @@ EXPLAINED: Final = {
     "finished": "recorded as over: the copy was let go",
     "cancelled": "recorded as cancelled: the copy was let go",
     "expired": "recorded as expired: the copy was let go",
-    "quarantined": "unreadable or in conflict: see lifeboat quarantine ls",
+    "quarantined": "unreadable or in conflict: kept in lifeboat.quarantine",
 }
 
 
