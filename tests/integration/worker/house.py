@@ -36,7 +36,7 @@ class Mail:
     def __init__(self):
         self.calls = []
         self.cancelled = []
-        self.do = lambda payload, context: None
+        self.do = lambda _payload, _context: None
 
     async def __call__(self, payload, context):
         self.calls.append((context.key.task_id, context.run, context.attempt))
@@ -95,11 +95,14 @@ class WatchedLedger:
         return [call for call in self.calls if call[0] == wanted]
 
 
+def connect(url):
+    return RedisConnection(url, connect_timeout_ms=1_000, timeout_ms=5_000)
+
+
 class House:
     def __init__(self, redis_url, env, sqlite_path):
         self.redis_url, self.env, self.sqlite_path = redis_url, env, sqlite_path
-        self.redis = RedisConnection(redis_url, connect_timeout_ms=1_000, timeout_ms=5_000)
-        self.raw = self.redis.redis
+        self.workers_redis = connect(redis_url)
         self.ledger = WatchedLedger(
             SqliteLedger(sqlite_path, env=env, record_days=30, timeout_ms=5_000)
         )
@@ -110,6 +113,12 @@ class House:
     async def open(self):
         await self.ledger.open()
         await self.ledger.ensure_queue(TENANT, QUEUE, 10)
+        self.connect()
+
+    def connect(self):
+        """Also anew, after Redis was away: the test then need not wait for it."""
+        self.redis = connect(self.redis_url)
+        self.raw = self.redis.redis
         self.session = QueueSession(self.redis, self.ledger, self.env, NAME, adopt=False)
         self.keys = self.session.keys
         self.intake = Intake(self.redis, self.keys, queue_max=10_000, unmirrored_max=10_000)
@@ -122,6 +131,7 @@ class House:
         async for name in self.raw.scan_iter(self.keys.prefix + "*"):
             await self.raw.delete(name)
         await self.redis.close()
+        await self.workers_redis.close()
         await self.ledger.close()
 
     async def token(self):
@@ -137,11 +147,11 @@ class House:
             **chosen,
         )
 
-    def worker(self, *, registry=None, ledger=None, redis=None, **changes):
+    def worker(self, *, registry=None, **changes):
         """A worker at work; stopped with the house if not before."""
         worker = Worker(
-            redis or self.redis,
-            ledger or self.ledger,
+            self.workers_redis,
+            self.ledger,
             registry or self.mail.registry(),
             self.settings(**changes),
             self.metrics,
@@ -151,9 +161,9 @@ class House:
 
     async def stop(self, worker):
         """A graceful stop."""
-        ((task,),) = ([task for each, task in self._workers if each is worker],)
+        (task,) = [task for each, task in self._workers if each is worker]
         await cancel(task)
-        assert not task.cancelled() or True
+        self._workers.remove((worker, task))
 
     async def kill(self, worker):
         """It vanishes without a word: nothing of it runs on, nothing is given back."""

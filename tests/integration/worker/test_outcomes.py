@@ -27,7 +27,7 @@ def raising(error):
 
 
 async def test_a_task_runs_once_and_its_result_is_recorded(house):
-    house.mail.do = lambda payload, context: {"sent": payload.to}
+    house.mail.do = lambda payload, _context: {"sent": payload.to}
     await house.submit_one(payload={"to": "ünï"})
     house.worker()
     record = await house.ends(state="succeeded")
@@ -164,7 +164,7 @@ async def test_a_suspended_task_waits_for_a_person(house):
 
 
 async def test_an_attempt_over_its_timeout_is_cancelled_and_recorded_as_timeout(house):
-    house.mail.do = lambda payload, context: asyncio.sleep(60)
+    house.mail.do = lambda _payload, _context: asyncio.sleep(60)
     await house.submit_one(timeoutMs=100, retry={"maxAttempts": 1})
     house.worker()
     record = await house.ends(state="dead")
