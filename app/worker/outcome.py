@@ -1,5 +1,6 @@
 """What became of an attempt, and what follows from it. Pure."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -140,7 +141,8 @@ class Limits:
             case Discard():
                 return Failed(self.error(error.type, str(error), retryable=False))
             case Retry(after=after):
-                after_ms = None if after is None else max(0, round(after * 1000))
+                is_wish = after is not None and math.isfinite(after)
+                after_ms = max(0, round((after or 0) * 1000)) if is_wish else None
                 return Failed(self.error(error.type, str(error), retryable=True), after_ms)
             case HandlerSignal():
                 return Failed(self.error(error.type, str(error), retryable=True))

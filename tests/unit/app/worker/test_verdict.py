@@ -1,0 +1,99 @@
+import pytest
+
+from app.broker.delivery import Entry
+from app.ledger.records import OpenPart, Standing
+from app.worker.verdict import Verdict, is_suspect, judge, lost_attempt, needs_ask, open_part
+from tests.support.envelopes import envelope
+
+TOKEN = "this-generation"
+FIRST = {
+    "lane": 2,
+    "entry_id": "5-1",
+    "task_id": "a",
+    "run": 1,
+    "generation": TOKEN,
+    "fresh": True,
+    "envelope": b"{}",
+    "reclaimed": False,
+}
+
+
+def entry(**changes):
+    return Entry(**{**FIRST, **changes})
+
+
+def standing(*, digest=None, finished_run=0, open=None):
+    return Standing(digest or envelope().request_digest, finished_run, "succeeded", "x", open)
+
+
+def test_a_first_delivery_under_a_fresh_id_needs_no_ask():
+    assert not needs_ask(entry(), TOKEN)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"fresh": False}, {"run": 2}, {"generation": "an-older-one"}, {"reclaimed": True}]
+)
+def test_every_other_entry_must_be_asked_about(changes):
+    assert needs_ask(entry(**changes), TOKEN)
+
+
+@pytest.mark.parametrize(
+    ("changes", "marked", "suspect"),
+    [
+        ({}, False, False),
+        ({"fresh": False}, False, False),
+        ({"run": 2}, False, False),
+        ({}, True, True),
+        ({"reclaimed": True}, False, True),
+        ({"generation": "an-older-one"}, False, True),
+    ],
+)
+def test_only_suspects_need_an_open_record(changes, marked, suspect):
+    assert is_suspect(entry(**changes), TOKEN, marked=marked) == suspect
+
+
+@pytest.mark.parametrize(
+    ("run", "known", "verdict"),
+    [
+        (1, None, Verdict.RUN),
+        (1, standing(), Verdict.RUN),
+        (1, standing(finished_run=1), Verdict.FINISHED),
+        (1, standing(finished_run=2), Verdict.FINISHED),
+        (2, standing(finished_run=1), Verdict.RUN),
+        (1, standing(digest="another"), Verdict.CONFLICT),
+        (1, standing(digest="another", finished_run=1), Verdict.CONFLICT),
+    ],
+)
+def test_what_the_ledger_knows_decides(run, known, verdict):
+    assert judge(envelope(run=run), known) == verdict
+
+
+def test_only_the_open_part_of_the_very_run_counts():
+    part = OpenPart(2, 3, "failed", 7, lost=False, by="x")
+    assert open_part(envelope(run=2), standing(open=part)) == part
+    assert open_part(envelope(run=1), standing(open=part)) is None
+    assert open_part(envelope(run=3), standing(open=part)) is None
+    assert open_part(envelope(), None) is None
+
+
+RUNNING = {
+    "state": "running",
+    "entry": "5-1",
+    "attempt": "2",
+    "worker": "w1",
+    "started": "1000",
+    "nonce": "theirs",
+}
+
+
+def test_the_running_attempt_of_a_silent_worker_is_lost():
+    lost = lost_attempt(RUNNING, entry(reclaimed=True), "ours", 5_000)
+    assert (lost.run, lost.attempt, lost.worker, lost.outcome) == (1, 2, "w1", "lost")
+    assert (lost.started_at, lost.finished_at) == (1_000, 5_000)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"state": "queued"}, {"entry": "6-1"}, {"nonce": "ours"}, {"state": "retrying"}]
+)
+def test_no_attempt_is_lost_that_did_not_run(changes):
+    assert lost_attempt({**RUNNING, **changes}, entry(reclaimed=True), "ours", 5_000) is None
