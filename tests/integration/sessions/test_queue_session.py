@@ -158,7 +158,8 @@ async def test_a_queue_the_ledger_does_not_know_is_not_paused(make):
 @pytest.mark.parametrize("paused", [False, True])
 async def test_the_pause_flag_is_loaded_from_the_ledger(ledger, make, paused):
     await pause(ledger, paused=int(paused))
-    await pause(ledger, "sms", paused=int(not paused))
+    for other in ("a", "sms"):
+        await pause(ledger, other, paused=int(not paused))
     assert (await make().generation()).paused is paused
     assert (await make().generation()).paused is paused
 

@@ -57,7 +57,7 @@ def test_growth_is_base_times_factor_to_the_attempt(base, factor, attempt):
     assert policy.delay_ms(attempt, 0) == base * factor ** (attempt - 1)
 
 
-@pytest.mark.parametrize("factor", [1, 1.0, 1 + 2**-52, 1.5, 2, 100, 100.0])
+@pytest.mark.parametrize("factor", [1, 1.0, 1 + 2**-52, 1.5, 2, 100, 100.0, 1e9])
 @pytest.mark.parametrize("base", [0, 1, 15_000, MAX_DELAY_LIMIT_MS])
 def test_the_largest_numbers_do_not_overflow(factor, base):
     policy = RetryPolicy(
