@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from app.stack.process import ChildProcess, StackError
@@ -11,6 +11,8 @@ LOOK_EVERY_S: Final = 0.02
 PROGRESS_WITHIN_S: Final = 60.0
 
 Count = Callable[[], Awaitable[int]]
+Look = tuple[float, int]
+"""Seconds, and what was left."""
 
 
 async def drain(process: ChildProcess, left: Count) -> float:
@@ -33,14 +35,20 @@ async def drain(process: ChildProcess, left: Count) -> float:
                 _raise_if_stuck(process, looks[-1], look)
     finally:
         await process.stop()
-    # Over before it was seen to begin: its whole start counts then.
-    first = looks[1] if len(looks) > 2 else looks[0]  # noqa: PLR2004 - first, one between, last
-    return (first[1] - looks[-1][1]) / (looks[-1][0] - first[0])
+    return rate_of(looks)
 
 
-def _raise_if_stuck(
-    process: ChildProcess, progress: tuple[float, int], look: tuple[float, int]
-) -> None:
+def rate_of(looks: Sequence[Look]) -> float:
+    """How many left per second, from looks at different counts, the first before the start. Pure.
+
+    Where the first progress seen was the last, the start counts, for there is nothing else.
+    """
+    before, *seen = looks
+    first = seen[0] if len(seen) > 1 else before
+    return (first[1] - seen[-1][1]) / (seen[-1][0] - first[0])
+
+
+def _raise_if_stuck(process: ChildProcess, progress: Look, look: Look) -> None:
     if not process.running:
         raise StackError(f"{process.name} ended. Its log ends: {process.tail()}")
     if look[0] - progress[0] > PROGRESS_WITHIN_S:

@@ -5,7 +5,6 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +16,7 @@ from app.broker.intake import Intake, Submission
 from app.ledger.ledger import Ledger
 from app.ledger.opening import ledger_of
 from app.lifecycle import wait_for
-from app.names import QueueName
+from app.names import QueueName, new_token
 from app.sessions import QueueSession
 from app.settings import Settings, load
 from app.stack.process import ChildProcess
@@ -106,12 +105,11 @@ class Ground:
     def __init__(self, stack: Stack, folder: Path) -> None:
         self.stack = stack
         self._folder = folder
-        self._numbers = count(1)
 
     @asynccontextmanager
     async def place(self, **overrides: Any) -> AsyncIterator[Place]:
         """A namespace in an empty Redis, with its stores opened; ``overrides`` are settings."""
-        env = f"bench-{next(self._numbers)}"
+        env = f"bench-{new_token()[:12]}"
         fields = {**self._fields(env, await self.stack.rabbitmq.create_vhost(env)), **overrides}
         settings = load(_env_file=None, **fields)
         named = {k: str(v) for k, v in fields.items() if v is not None}
