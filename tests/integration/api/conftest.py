@@ -11,6 +11,7 @@ from app.ledger.opening import ledger_of
 from app.settings import load
 from tests.integration.api.api import Api
 from tests.integration.api.stores import Stores
+from tests.support.eventually import eventually
 
 NOWHERE = "amqp://guest:guest@127.0.0.1:9/nowhere"
 """Where no broker is: what a mirror does is done by the tests."""
@@ -45,7 +46,7 @@ async def start(settings_of, stop_later):
     """Starts an API with some settings; gives its client."""
     sessions = []
 
-    async def start(**overrides):
+    async def start(*, wait_for_ledger=True, **overrides):
         loop = asyncio.get_running_loop()
         listening = loop.create_future()
         settings = settings_of(**overrides)
@@ -56,11 +57,18 @@ async def start(settings_of, stop_later):
             serving.result()
         session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30))
         sessions.append(session)
-        return Api(session, await listening, serving)
+        api = Api(session, await listening, serving)
+        if wait_for_ledger:
+            await eventually(lambda: has_ledger(api))
+        return api
 
     yield start
     for session in sessions:
         await session.close()
+
+
+async def has_ledger(api):
+    return (await api.get("/readyz")).document["checks"]["ledger"] == "ok"
 
 
 @pytest.fixture

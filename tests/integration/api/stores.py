@@ -26,8 +26,8 @@ class Stores:
         return (await attach(self.redis, self.keys(queue), self.ledger.identity)).token
 
     async def redis_keys(self):
-        """Every key of this test's env."""
-        found = await self.redis.redis.keys(f"lb:{{{self.settings.env}.*")
+        """Every key of this test's queues."""
+        found = await self.redis.redis.keys(f"lb:{{{self.settings.env}.{self.settings.tenant}.*")
         return sorted(key.decode() for key in found)
 
     async def nothing_is_kept(self):
