@@ -17,6 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
+from app.broker.packing import PackedConnection
 from app.clock import monotonic_ms
 from app.errors import LedgerMismatch, StaleGeneration, Unavailable
 from app.settings import Settings
@@ -47,6 +48,7 @@ class RedisConnection:
             socket_timeout=timeout_ms / 1000,
             retry=Retry(NoBackoff(), 0),
             client_name="lifeboat",
+            connection_class=PackedConnection,
         )
         self.redis: Redis = Redis(connection_pool=pool)
         self._timeout_s = timeout_ms / 1000

@@ -218,7 +218,16 @@ def open_verdict(standing: Standing | None, write: OpenWrite) -> bool | None:
 
 def attempt_document(attempt: AttemptRecord) -> dict[str, Any]:
     """An attempt as both stores keep it."""
-    return {**asdict(attempt), "error": error_document(attempt.error)}
+    # One is written per task: ``asdict`` would copy it member by member, ten times as slow.
+    return {
+        "run": attempt.run,
+        "attempt": attempt.attempt,
+        "worker": attempt.worker,
+        "started_at": attempt.started_at,
+        "finished_at": attempt.finished_at,
+        "outcome": attempt.outcome,
+        "error": error_document(attempt.error),
+    }
 
 
 def error_document(error: ErrorInfo | None) -> dict[str, Any] | None:
