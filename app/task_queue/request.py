@@ -91,6 +91,9 @@ class RetryOptions(_Strict):
     )
 
 
+DEFAULT_RETRY: Final = RetryOptions()
+
+
 class Context(_Strict):
     """Where the task came from; shown again by every view, never interpreted."""
 
@@ -124,7 +127,8 @@ class SubmitTask(_Strict):
         le=TIMEOUT_MS_MAX,
         description="Limit for one attempt.",
     )
-    retry: RetryOptions = RetryOptions()
+    # A default holding a list would be copied, deeply, for every request.
+    retry: RetryOptions = Field(default_factory=lambda: DEFAULT_RETRY)
     context: Context = Context()
     durability: Level = Field("mirrored", description="Unset: the server's default.")
     on_degraded: OnDegraded = Field("accept", description="Unset: the server's default.")
