@@ -128,7 +128,9 @@ async def one(count):
 async def test_without_rabbitmq_the_journal_keeps_and_then_catches_up_in_order(
     start_mirror, world, proxy, kind
 ):
-    mirror = start_mirror(rabbitmq_url=proxy.url, mirror_publisher=kind, mirror_window=50)
+    mirror = start_mirror(
+        rabbitmq_url=proxy.url, mirror_publisher=kind, mirror_window=50, store_timeout_ms=600
+    )
     await world.submit("first")
     await eventually(lambda: world.all_marked("first"))
     proxy.hold_requests()
@@ -137,6 +139,9 @@ async def test_without_rabbitmq_the_journal_keeps_and_then_catches_up_in_order(
     ids = task_ids(400)
     journal_ids = await world.submit(*ids)
     await eventually(lambda: says_blocked(world))
+    await eventually(lambda: (mirror.total("unmirrored_oldest_age_seconds") or 0) > 1)
+    # They wait in the journal: nothing was published in vain.
+    assert not mirror.total("mirror_unknown_total")
     assert await world.journal_ids() == journal_ids
     assert not any(await world.marks(*ids))
     proxy.flow()
