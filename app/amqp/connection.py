@@ -34,8 +34,10 @@ def broker_errors() -> Iterator[None]:
     """Turn aio-pika's and aiormq's errors, and a timeout, into ``Unavailable``.
 
     A ``CancelledError`` nobody asked for is a lost connection: aiormq 7.2.4 cancels the futures of
-    a dead connection.
+    a dead connection. One that was asked for and swallowed inside is raised: aiormq's ``close``
+    suppresses it, and whoever cancelled would wait for ever.
     """
+    before = _cancels()
     try:
         yield
     except asyncio.CancelledError as error:
@@ -43,7 +45,16 @@ def broker_errors() -> Iterator[None]:
             raise
         raise Unavailable(STORE, "the connection was lost") from error
     except (AMQPError, OSError, RuntimeError) as error:
+        if _cancels() > before:
+            raise asyncio.CancelledError from error
         raise Unavailable(STORE, describe(error)) from error
+    if _cancels() > before:
+        raise asyncio.CancelledError
+
+
+def _cancels() -> int:
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
 
 
 @asynccontextmanager

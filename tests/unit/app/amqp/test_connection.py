@@ -28,6 +28,41 @@ async def test_a_cancellation_asked_for_passes():
         await task
 
 
+@pytest.mark.parametrize("then", [None, OSError("closed")])
+async def test_a_cancellation_swallowed_inside_is_raised(then):
+    async def call():
+        async with broker_call(60_000):
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if then is not None:
+                    raise then from None
+
+    task = asyncio.create_task(call())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_calls_of_a_task_that_is_being_stopped_still_work():
+    async def clean_up():
+        async with broker_call(1_000):
+            await asyncio.sleep(0)
+        return "clean"
+
+    async def call():
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return await clean_up()
+
+    task = asyncio.create_task(call())
+    await asyncio.sleep(0)
+    task.cancel()
+    assert await task == "clean"
+
+
 async def test_the_deadline_is_unavailable_too():
     with pytest.raises(Unavailable, match="no answer in time"):
         async with broker_call(10):
