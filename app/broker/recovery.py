@@ -96,6 +96,16 @@ class Recovery:
         replies = await self._redis.script("refresh", names, arguments)
         return [reply.decode() or None for reply in replies]
 
+    async def refreshed(self, token: str, copies: Sequence[tuple[str, int, str]]) -> list[bool]:
+        """Whether the new copies of (task id, run, awaited journal id) were confirmed (rule 3)."""
+        keys = self._keys
+        names = [keys.generation, *(keys.task(task_id) for task_id, _, _ in copies)]
+        arguments: list[Argument] = [token]
+        for _, run, journal_id in copies:
+            arguments += (run, journal_id)
+        replies = await self._redis.script("refreshed", names, arguments)
+        return [reply == 1 for reply in replies]
+
     async def watermark(self) -> tuple[str, str] | None:
         """(generation, journal id) that the mirror has confirmed up to, None: nothing yet."""
         found = await self._redis.fields(self._keys.mirror, "generation", "watermark")

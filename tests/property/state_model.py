@@ -25,6 +25,7 @@ class Hash:
     fresh: bool = False
     jid: str | None = None
     jid_gen: str = ""
+    refreshing: bool = False
     nonce: str = ""
 
 
@@ -203,7 +204,9 @@ class Redis:
             return None
         here = hashed.jid_gen == token
         own = copy.generation == token and hashed.jid == copy.journal_id
-        if hashed.jid and here and not own:
+        unconfirmed = not hashed.mirrored or hashed.refreshing
+        lost = unconfirmed and all(hashed.jid != each[0] for each in self.journal)
+        if hashed.jid and here and not own and not lost:
             return hashed.jid
         if hashed.place == "ready" and hashed.entry not in self.entries:
             return None

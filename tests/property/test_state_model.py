@@ -471,7 +471,7 @@ class TaskLives(RuleBasedStateMachine):
             hashed = self.model.hashes.get(entry.task_id)
             if hashed and hashed.jid == entry.journal_id:
                 marked += 1
-                hashed.mirrored = True
+                hashed.mirrored, hashed.refreshing = True, False
                 key = (task.task_id, task.request_digest)
                 self.kept[key] = max(self.kept.get(key, 0), task.run)
         assert self.run(self.broker.journal.trim(self.token, entries)) == marked
@@ -542,7 +542,7 @@ class TaskLives(RuleBasedStateMachine):
             hashed = self.model.hashes[task.task_id]
             assert found not in (None, held.journal_id, hashed.jid)
             hashed.fresh = hashed.fresh and hashed.jid_gen == self.token
-            hashed.jid, hashed.jid_gen = found, self.token
+            hashed.jid, hashed.jid_gen, hashed.refreshing = found, self.token, True
             self.note_journaled(found, task)
         else:
             assert found == expected
@@ -557,8 +557,12 @@ class TaskLives(RuleBasedStateMachine):
         if reached is None:
             return
         for held in list(self.copies):
-            same = held.awaited and held.awaited[0] == reached[0] == self.token
-            if same and order(held.awaited[1]) <= order(reached[1]):
+            task, awaited = held.envelope, held.awaited
+            if not awaited or not awaited[0] == reached[0] == self.token:
+                continue
+            wait = (task.task_id, task.run, awaited[1])
+            (confirmed,) = self.run(self.broker.recovery.refreshed(self.token, [wait]))
+            if confirmed and order(awaited[1]) <= order(reached[1]):
                 self.copies.remove(held)
 
     @rule(task_id=st.sampled_from(TASKS))
@@ -588,6 +592,11 @@ class TaskLives(RuleBasedStateMachine):
     def lose_delayed(self):
         self.run(self.broker.raw.delete(self.broker.keys.delayed))
         self.model.delayed.clear()
+
+    @rule()
+    def lose_journal(self):
+        self.run(self.broker.raw.delete(self.broker.keys.journal))
+        self.model.journal.clear()
 
     @rule()
     def wipe(self):

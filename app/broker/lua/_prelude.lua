@@ -5,6 +5,7 @@
 -- A task hash's field `place` says where the task lies: `ready` (a stream entry), `delayed` (a
 -- sorted-set member with the envelope in the hash) or empty (settled). `jid` is its latest journal
 -- id, `gen` the generation that id was given in: ids of two histories cannot be compared.
+-- `refreshing` stands from a refresh until that very id is confirmed.
 local function stale()
   local known = redis.call('HMGET', KEYS[1], 'token', 'run_id')
   if known[1] ~= ARGV[1] then return true end

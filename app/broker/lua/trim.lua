@@ -11,6 +11,7 @@ for n = 1, #ARGV - 4 do
   local hash = redis.call('HMGET', key, 'jid', 'place', 'ttl')
   if hash[1] == jid then
     redis.call('HSET', key, 'mirrored', 1)
+    redis.call('HDEL', key, 'refreshing')
     if hash[2] == '' and hash[3] then redis.call('PEXPIRE', key, hash[3]) end
     marked = marked + 1
   end

@@ -1,4 +1,4 @@
-"""``refresh.lua``: the journal id that must be confirmed before an old copy may go."""
+"""``refresh.lua``, ``refreshed.lua``: what must be confirmed before an old copy may go."""
 
 from app.broker.delivery import PutOff
 from app.broker.recovery import Refresh
@@ -125,3 +125,60 @@ async def test_a_task_that_is_not_open_here_is_not_journaled(broker):
     assert await broker.refresh("absent", journal_id="1-1") is None
     assert await broker.refresh("lost", journal_id=own) is None
     assert await journaled(broker) == before
+
+
+async def refreshed(broker, journal_id, run=1):
+    (answer,) = await broker.recovery.refreshed(broker.token, [("a", run, journal_id)])
+    return answer
+
+
+async def test_a_new_copy_counts_from_its_own_confirm_on(broker):
+    own = await submitted(broker)
+    await broker.confirm()
+    new = await broker.refresh(journal_id=own)
+    assert not await refreshed(broker, new)
+    await broker.confirm()
+    assert await refreshed(broker, new)
+
+
+async def test_a_confirm_of_another_entry_or_run_is_no_evidence(broker):
+    own = await submitted(broker)
+    new = await broker.refresh(journal_id=own)
+    await broker.confirm()
+    assert not await refreshed(broker, own)
+    assert not await refreshed(broker, new, run=2)
+    await broker.lose_hash()
+    assert not await refreshed(broker, new)
+
+
+async def test_a_journal_lost_with_the_new_entry_is_no_evidence_although_the_watermark_passes(
+    broker,
+):
+    own = await submitted(broker)
+    await broker.confirm()
+    new = await broker.refresh(journal_id=own)
+    await broker.raw.delete(broker.keys.journal)
+    await broker.submit(envelope("b"))
+    await broker.confirm()
+    _, watermark = await broker.recovery.watermark()
+    assert watermark > new
+    assert not await refreshed(broker, new)
+
+
+async def test_an_entry_lost_with_the_journal_is_not_waited_for_again(broker):
+    own = await submitted(broker)
+    await broker.confirm()
+    lost = await broker.refresh(journal_id=own)
+    await broker.raw.delete(broker.keys.journal)
+    again = await broker.refresh(journal_id=own)
+    assert again not in (lost, own)
+    await broker.confirm()
+    assert await refreshed(broker, again)
+
+
+async def test_a_first_entry_lost_unconfirmed_with_the_journal_is_not_waited_for(broker):
+    own = await submitted(broker)
+    await broker.raw.delete(broker.keys.journal)
+    new = await broker.refresh(generation="earlier", journal_id="1-1")
+    assert new != own
+    assert [each[0] for each in await journaled(broker)] == [new]
