@@ -37,10 +37,10 @@ class UnsupportedMediaType(ApiError):
 
 
 class RequestTimeout(ApiError):
-    """The body did not come in time."""
+    """The head or the body did not come in time."""
 
-    def __init__(self, within_s: float) -> None:
-        super().__init__(f"The request's body did not come within {within_s:.0f} s.")
+    def __init__(self, part: str, within_s: float) -> None:
+        super().__init__(f"The request's {part} did not come within {within_s:.0f} s.")
 
 
 class ClientGone(ApiError):

@@ -53,7 +53,7 @@ async def read_body(request: Request, bytes_max: int) -> bytes:
                 chunks.append(chunk)
                 more = message.get("more_body", False)
     except TimeoutError as error:
-        raise RequestTimeout(BODY_WITHIN_S) from error
+        raise RequestTimeout("body", BODY_WITHIN_S) from error
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 

@@ -1,9 +1,10 @@
-"""HTTP/1.1 as uvicorn speaks it, with a limit on headers and problems instead of plain text.
+"""HTTP/1.1 as uvicorn speaks it, with limits on heads and problems instead of plain text.
 
-httptools keeps a header until its line ends, and uvicorn keeps all of them: without a limit one
-client could fill the memory.
+httptools keeps a header until its line ends, and uvicorn keeps all of them for as long as the
+client likes: without limits one client could fill the memory, or take all connections.
 """
 
+import asyncio
 import functools
 from collections.abc import Callable
 from typing import Any, Final
@@ -11,10 +12,11 @@ from typing import Any, Final
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from app.api.errors import HeadersTooLarge, MalformedRequest, problem_response
+from app.api.errors import HeadersTooLarge, MalformedRequest, RequestTimeout, problem_response
 
 LINGER_S: Final = 1.0
 """A refused client may still be sending; a connection closed under it would eat the answer."""
+HEAD_WITHIN_S: Final = 30.0
 SEPARATORS: Final = len(": \r\n")
 
 
@@ -26,6 +28,17 @@ class LimitedProtocol(HttpToolsProtocol):
         self._header_bytes_max = header_bytes_max
         self._in_head = self._refused = False
         self._head_bytes = self._unfinished_bytes = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client came."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone."""
+        super().connection_lost(exc)
+        self._forget_timer()
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
@@ -33,6 +46,11 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         continued = self._in_head
         super().data_received(data)
+        # Heads nearly always come whole: no timer then.
+        if not self._in_head:
+            self._forget_timer()
+        elif self._timer is None:
+            self._await_head()
         if continued and self._in_head and not self._refused:
             # All of it belongs to one head, of which the parser may not have said a word yet.
             self._unfinished_bytes += len(data)
@@ -66,6 +84,20 @@ class LimitedProtocol(HttpToolsProtocol):
             self._refuse(HeadersTooLarge(self._header_bytes_max))
         else:
             self._refuse(MalformedRequest())
+
+    def _await_head(self) -> None:
+        self._timer = self.loop.call_later(HEAD_WITHIN_S, self._head_is_late)
+
+    def _forget_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _head_is_late(self) -> None:
+        if self._in_head and not self._refused:
+            self._refuse(RequestTimeout("head", HEAD_WITHIN_S))
+        else:
+            self.transport.close()
 
     def _count(self, size: int) -> None:
         self._head_bytes += size

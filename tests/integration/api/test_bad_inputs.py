@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import orjson
 import pytest
 
+from app.api import protocol
 from app.clock import now_ms
 from app.envelope import encode
 from app.names import QueueName
@@ -341,6 +342,19 @@ async def test_large_headers_are_refused_by_the_server_itself(api, stores, parts
     assert b"content-type: application/problem+json" in head
     assert await stores.nothing_is_kept()
     assert (await api.submit(headers={"X": "x" * 15_000})).status == 202
+
+
+async def test_a_head_that_does_not_come_in_time_is_refused(start, monkeypatch):
+    monkeypatch.setattr(protocol, "HEAD_WITHIN_S", 0.2)
+    api = await start()
+    status, head, problem = await talk(api, HEAD)
+    assert (status, problem["code"]) == (408, "request_timeout")
+    assert b"connection: close" in head
+    host, port = api.url.removeprefix("http://").split(":")
+    silent, writer = await asyncio.open_connection(host, int(port))
+    async with asyncio.timeout(10):
+        assert await silent.read() == b""
+    writer.close()
 
 
 async def test_what_is_no_http_is_a_problem_too(api):
