@@ -2,8 +2,15 @@
 
 import sqlite3
 
+import pytest
+
 from tests.support.envelopes import QUEUE, TENANT
 from tests.support.eventually import eventually
+
+
+@pytest.fixture
+def settings(make_settings, redis_url):
+    return make_settings(redis_url=redis_url, store_timeout_ms=300)
 
 
 async def journal_rubbish(world, task_id="bad"):
@@ -39,7 +46,7 @@ async def says_quarantined(world):
 async def test_it_stays_in_the_journal_until_the_ledger_has_it(
     start_mirror, world, ledger, sqlite_path
 ):
-    start_mirror(store_timeout_ms=500)
+    mirror = start_mirror()
     await world.submit("before")
     await eventually(lambda: world.all_marked("before"))
     lock = sqlite3.connect(sqlite_path, isolation_level=None)
@@ -48,6 +55,8 @@ async def test_it_stays_in_the_journal_until_the_ledger_has_it(
         bad = await journal_rubbish(world)
         (after,) = await world.submit("after")
         await eventually(lambda: two_copies(world))
+        # By now the ledger was asked, and more than once.
+        await eventually(lambda: (mirror.total("unmirrored_oldest_age_seconds") or 0) > 1.5)
         assert await world.journal_ids() == [bad, after]
         assert await world.marks("after") == [False]
     finally:
