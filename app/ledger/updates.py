@@ -7,7 +7,7 @@ that is there. The conditions are those of ``finish_wins`` and ``open_applies``.
 from collections.abc import Sequence
 from typing import Any
 
-from pymongo import UpdateOne
+from pymongo import InsertOne, UpdateOne
 
 from app.ledger import documents
 from app.ledger.records import HISTORY_MAX, Finish, OpenPart, OpenWrite, attempt_document
@@ -27,6 +27,22 @@ def rounds(keys: Sequence[TaskKey]) -> list[list[int]]:
             split.append([])
         split[number].append(index)
     return split
+
+
+def finish_insert(write: Finish, record_days: int) -> InsertOne[dict[str, Any]]:
+    """Record an outcome of a task that has no record; refused where it has one."""
+    record: dict[str, Any] = {
+        "_id": write.key.full,
+        "tenant": write.key.tenant,
+        "queue": write.key.queue,
+        "requestDigest": write.request_digest,
+        "envelope": write.envelope,
+        "finished": documents.finished_document(write.finished),
+        "expireAt": documents.expiry(write.finished, record_days),
+    }
+    if write.attempt is not None:
+        record["attempts"] = [attempt_document(write.attempt)]
+    return InsertOne(record)
 
 
 def finish_operation(write: Finish, record_days: int) -> UpdateOne:
