@@ -48,8 +48,19 @@ def broker_errors() -> Iterator[None]:
         if _cancels() > before:
             raise asyncio.CancelledError from error
         raise Unavailable(STORE, describe(error)) from error
+    except Exception as error:
+        if not _is_bare(error):
+            raise
+        if _cancels() > before:
+            raise asyncio.CancelledError from error
+        raise Unavailable(STORE, describe(error)) from error
     if _cancels() > before:
         raise asyncio.CancelledError
+
+
+def _is_bare(error: BaseException | None) -> bool:
+    """What aiormq 7.2.4 throws into the calls of a connection that it lost: no more than this."""
+    return type(error) is Exception
 
 
 def _cancels() -> int:
@@ -151,8 +162,8 @@ def describe(error: BaseException) -> str:
         return "no answer in time"
     if isinstance(error, asyncio.CancelledError):
         return "it fell silent"
-    if isinstance(error, RuntimeError):
-        # What aiormq says of a closed connection or channel is its repr.
+    if isinstance(error, RuntimeError) or _is_bare(error):
+        # What aiormq says of a closed connection or channel is its repr, or nothing.
         return "the connection is closed"
     if said := _close_frame(error):
         return f"it closed the connection: {said[1]}"

@@ -28,7 +28,19 @@ async def test_a_cancellation_asked_for_passes():
         await task
 
 
-@pytest.mark.parametrize("then", [None, OSError("closed")])
+async def test_a_nameless_error_is_a_lost_connection():
+    with pytest.raises(Unavailable, match="connection is closed"):
+        async with broker_call(1_000):
+            raise Exception from asyncio.CancelledError()  # noqa: TRY002 - as aiormq does
+
+
+async def test_an_error_of_the_program_stays_what_it_is():
+    with pytest.raises(ValueError, match="a bug"):
+        async with broker_call(1_000):
+            raise ValueError("a bug")
+
+
+@pytest.mark.parametrize("then", [None, OSError("closed"), Exception()])
 async def test_a_cancellation_swallowed_inside_is_raised(then):
     async def call():
         async with broker_call(60_000):
