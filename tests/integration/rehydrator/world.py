@@ -246,7 +246,7 @@ class Running:
         await eventually(enough, within_s)
 
 
-def of_tenant(tenant, task_id):
+def of_tenant(tenant, task_id, *, accepted_at_ms=1_700_000_000_123):
     """A task of another tenant of the same queue."""
     return encode(
         key=QueueName(tenant, QUEUE).task(task_id),
@@ -256,7 +256,7 @@ def of_tenant(tenant, task_id):
         options={},
         run=1,
         digest="cd" * 32,
-        accepted_at_ms=1_700_000_000_123,
+        accepted_at_ms=accepted_at_ms,
     )
 
 
