@@ -40,19 +40,23 @@ def counts(report):
     return {name: n for name, n in report.counts().items() if n}
 
 
-async def start(world, *arguments):
-    """The command in a process of its own."""
-    await world.ledger.ensure_queue(TENANT, QUEUE, 100)
+def variables_of(world):
+    """The environment of a process of its own."""
     given = world.settings.model_dump(
         include={
             "env", "tenant", "redis_url", "rabbitmq_url", "sqlite_path", "rehydrator_lease_ms",
             "rehydrator_window", "store_timeout_ms",
         }
     )  # fmt: skip
-    variables = {f"LIFEBOAT_{name.upper()}": str(value) for name, value in given.items()}
+    return {f"LIFEBOAT_{name.upper()}": str(value) for name, value in given.items()}
+
+
+async def start(world, *arguments):
+    """The command in a process of its own."""
+    await world.ledger.ensure_queue(TENANT, QUEUE, 100)
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "rehydrator", *arguments,
-        cwd=ROOT, env={**os.environ, **variables},
+        cwd=ROOT, env={**os.environ, **variables_of(world)},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
 

@@ -14,7 +14,7 @@ from app.broker.generation import attach, load_paused
 from app.envelope import decode, encode
 from app.errors import Unavailable
 from app.ledger.opening import ledger_of
-from app.ledger.records import Finish, FinishedPart, OpenPart, OpenWrite
+from app.ledger.records import About, Finish, FinishedPart, OpenPart, OpenWrite
 from app.lifecycle import cancel
 from app.names import QueueName, new_token
 from app.settings import Settings
@@ -141,12 +141,12 @@ class World:
     async def record(self, each, state="succeeded", *, run=None, digest=None):
         """The outcome is in the ledger, and nowhere else."""
         part = FinishedPart(run or each.run, state, 1_800_000_000_000, new_token(), 1, None, None)
-        write = Finish(each.key, digest or each.request_digest, each.raw, part)
+        write = Finish(each.key, digest or each.request_digest, each.raw, part, About.of(each))
         (result,) = await self.ledger.finish([write])
         assert result.won
 
     async def record_open(self, each, *, attempt, phase, due_ms=0):
-        part = OpenPart(each.run, attempt, phase, due_ms, lost=False, by=new_token())
+        part = OpenPart(each.run, attempt, phase, due_ms, lost=0, by=new_token())
         write = OpenWrite(each.key, each.request_digest, part)
         assert await self.ledger.record_open([write]) == [True]
 
