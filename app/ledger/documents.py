@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.ledger.records import (
+    About,
     AttemptRecord,
     ErrorInfo,
     FinishedPart,
@@ -41,6 +42,17 @@ def finished_document(finished: FinishedPart) -> dict[str, Any]:
         "attempt": finished.attempt,
         "result": finished.result,
         "error": error_document(finished.error),
+    }
+
+
+def about_document(about: About) -> dict[str, Any]:
+    """``about`` of a document."""
+    return {
+        "type": about.type,
+        "channel": about.channel,
+        "user": about.user,
+        "chatId": about.chat_id,
+        "acceptedAt": about.accepted_at_ms,
     }
 
 
@@ -88,6 +100,7 @@ def record(key: TaskKey, document: dict[str, Any]) -> LedgerRecord:
         finished=_finished(finished) if finished else None,
         open=_open(document.get("open")),
         attempts=attempts,
+        about=_about(document.get("about")),
     )
 
 
@@ -114,6 +127,18 @@ def _finished(document: dict[str, Any]) -> FinishedPart:
         attempt=document["attempt"],
         result=document["result"],
         error=ErrorInfo(**error) if error else None,
+    )
+
+
+def _about(document: dict[str, Any] | None) -> About | None:
+    if not document:
+        return None
+    return About(
+        type=document["type"],
+        channel=document["channel"],
+        user=document["user"],
+        chat_id=document["chatId"],
+        accepted_at_ms=document["acceptedAt"],
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from app.envelope import Envelope
 from app.names import TaskKey
 
 HISTORY_MAX = 200
@@ -41,13 +42,16 @@ class AttemptRecord:
 
 @dataclass(frozen=True, slots=True)
 class OpenPart:
-    """How far an unfinished run got: an attempt started, or failed with a next due time."""
+    """How far an unfinished run got: an attempt started, or failed with a next due time.
+
+    ``lost`` counts the attempts of this run that ended with their worker lost.
+    """
 
     run: int
     attempt: int
     phase: Phase
     due_ms: int
-    lost: bool
+    lost: int
     by: str
 
 
@@ -65,6 +69,29 @@ class FinishedPart:
 
 
 @dataclass(frozen=True, slots=True)
+class About:
+    """What of a task's envelope records are looked for by."""
+
+    type: str
+    channel: str | None
+    user: str | None
+    chat_id: str | None
+    accepted_at_ms: int
+
+    @classmethod
+    def of(cls, envelope: Envelope) -> "About":
+        """As the envelope says it; members that are no text count as absent."""
+        context = envelope.context
+        return cls(
+            type=envelope.type,
+            channel=_text(context.get("channel")),
+            user=_text(context.get("user")),
+            chat_id=_text(context.get("chatId")),
+            accepted_at_ms=envelope.accepted_at_ms,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """A wish to record the outcome of a run."""
 
@@ -72,6 +99,7 @@ class Finish:
     request_digest: str
     envelope: bytes
     finished: FinishedPart
+    about: About
     attempt: AttemptRecord | None = None
 
 
@@ -125,7 +153,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class LedgerRecord:
-    """Everything known of a task."""
+    """Everything known of a task; ``envelope`` and ``about`` are those of the finished run."""
 
     key: TaskKey
     request_digest: str
@@ -133,6 +161,7 @@ class LedgerRecord:
     finished: FinishedPart | None
     open: OpenPart | None
     attempts: tuple[AttemptRecord, ...]
+    about: About | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,3 +273,7 @@ def attempt_from(document: Mapping[str, Any]) -> AttemptRecord:
     """The reverse of ``attempt_document``."""
     error = document["error"]
     return AttemptRecord(**{**document, "error": ErrorInfo(**error) if error else None})
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

@@ -6,6 +6,7 @@ import orjson
 
 from app.ledger.records import (
     HISTORY_MAX,
+    About,
     AttemptRecord,
     ErrorInfo,
     Finish,
@@ -30,13 +31,20 @@ def finish(db: sqlite3.Connection, write: Finish) -> FinishResult:
     if verdict is not None:
         return verdict
     row, finished = _row(db, write.key, write.request_digest), write.finished
+    about = write.about
     db.execute(
-        "UPDATE records SET request_digest = ?, envelope = ?, finished_run = ?, finished_state = ?,"
+        "UPDATE records SET request_digest = ?, envelope = ?, type = ?, channel = ?, user = ?,"
+        " chat_id = ?, accepted_at = ?, finished_run = ?, finished_state = ?,"
         " finished_at = ?, finished_by = ?, finished_attempt = ?, result = ?, error = ?,"
         " attempts = ?, open_run = CASE WHEN open_run > ? THEN open_run ELSE 0 END WHERE id = ?",
         (
             write.request_digest,
             write.envelope,
+            about.type,
+            about.channel,
+            about.user,
+            about.chat_id,
+            about.accepted_at_ms,
             finished.run,
             finished.state,
             finished.at_ms,
@@ -66,7 +74,7 @@ def record_open(db: sqlite3.Connection, write: OpenWrite) -> bool:
             part.attempt,
             part.phase,
             part.due_ms,
-            int(part.lost),
+            part.lost,
             part.by,
             _history(row["attempts"], write.attempt),
             write.key.full,
@@ -95,6 +103,7 @@ def record(key: TaskKey, row: sqlite3.Row) -> LedgerRecord:
         finished=_finished(row),
         open=_open(row),
         attempts=tuple(attempt_from(each) for each in orjson.loads(row["attempts"])),
+        about=_about(row),
     )
 
 
@@ -132,8 +141,20 @@ def _open(row: sqlite3.Row) -> OpenPart | None:
         attempt=row["open_attempt"],
         phase=row["open_phase"],
         due_ms=row["open_due"],
-        lost=bool(row["open_lost"]),
+        lost=row["open_lost"],
         by=row["open_by"],
+    )
+
+
+def _about(row: sqlite3.Row) -> About | None:
+    if not row["type"]:
+        return None
+    return About(
+        type=row["type"],
+        channel=row["channel"],
+        user=row["user"],
+        chat_id=row["chat_id"],
+        accepted_at_ms=row["accepted_at"],
     )
 
 

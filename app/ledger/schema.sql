@@ -13,6 +13,8 @@ CREATE TABLE IF NOT EXISTS quarantine (
 CREATE TABLE IF NOT EXISTS records (
   id TEXT PRIMARY KEY, tenant TEXT NOT NULL, queue TEXT NOT NULL, request_digest TEXT NOT NULL,
   envelope BLOB,
+  type TEXT NOT NULL DEFAULT '', channel TEXT, user TEXT, chat_id TEXT,
+  accepted_at INTEGER NOT NULL DEFAULT 0,
   finished_run INTEGER NOT NULL DEFAULT 0, finished_state TEXT NOT NULL DEFAULT '',
   finished_at INTEGER NOT NULL DEFAULT 0, finished_by TEXT NOT NULL DEFAULT '',
   finished_attempt INTEGER NOT NULL DEFAULT 0, result BLOB, error TEXT,

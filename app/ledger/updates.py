@@ -37,6 +37,7 @@ def finish_insert(write: Finish, record_days: int) -> InsertOne[dict[str, Any]]:
         "queue": write.key.queue,
         "requestDigest": write.request_digest,
         "envelope": write.envelope,
+        "about": documents.about_document(write.about),
         "finished": documents.finished_document(write.finished),
         "expireAt": documents.expiry(write.finished, record_days),
     }
@@ -54,6 +55,7 @@ def finish_operation(write: Finish, record_days: int) -> UpdateOne:
         "queue": _literal(write.key.queue),
         "requestDigest": _literal(write.request_digest),
         "envelope": _literal(write.envelope),
+        "about": _literal(documents.about_document(write.about)),
         "finished": _literal(documents.finished_document(finished)),
         "expireAt": {
             "$cond": [later, documents.NEVER, documents.expiry(finished, record_days)],

@@ -18,7 +18,7 @@ from app.errors import EnvelopeError
 from app.ledger.ledger import Ledger
 from app.ledger.records import AttemptRecord, ErrorInfo, OpenPart, OpenWrite, Outcome, Standing
 from app.ledger.records import Phase as OpenPhase
-from app.names import QueueName, TaskKey, new_token
+from app.names import QueueName, TaskKey
 from app.registry import Handler
 from app.retry import RetryPolicy
 from app.sessions import QueueSession
@@ -113,9 +113,9 @@ class Claim:
     decoded: Envelope | None
     held_until_ms: int
     """Monotonic; past it somebody else may hold the lease."""
+    nonce: str
     handler: Handler | None = None
     policy: RetryPolicy = field(default_factory=RetryPolicy)
-    nonce: str = field(default_factory=new_token)
     asked: bool = False
     standing: Standing | None = None
     attempt: int = 0
@@ -202,7 +202,7 @@ class Claim:
                 attempt=self.attempt,
                 phase=phase,
                 due_ms=due_ms,
-                lost=False,
+                lost=0,
                 by=self.nonce,
             ),
             attempt=attempt,

@@ -14,7 +14,7 @@ from app.broker.delivery import PutOff, Settle
 from app.clock import monotonic_ms, now_ms
 from app.errors import StaleGeneration, Unavailable
 from app.ledger.ledger import Ledger
-from app.ledger.records import Finish, FinishedPart, OpenWrite
+from app.ledger.records import About, Finish, FinishedPart, OpenWrite
 from app.state import TaskState
 from app.worker.claim import Claim, Phase, by_generation
 from app.worker.counting import Counting
@@ -197,6 +197,7 @@ class Settler:
                 result=done.result,
                 error=done.error,
             ),
+            about=About.of(claim.envelope),
             attempt=attempt,
         )
 

@@ -6,7 +6,7 @@ from app.broker.journal import Journal, Sightings
 from app.broker.keys import QueueKeys
 from app.clock import now_ms
 from app.envelope import decode
-from app.ledger.records import AttemptRecord, Finish, FinishedPart
+from app.ledger.records import About, AttemptRecord, Finish, FinishedPart
 from app.names import QueueName, new_token
 from app.state import TaskState
 
@@ -64,5 +64,14 @@ class Stores:
         attempt = AttemptRecord(envelope.run, 1, "w1", at - 5, at, "succeeded")
         part = FinishedPart(envelope.run, state, at, new_token(), 1, result, None)
         await self.ledger.finish(
-            [Finish(envelope.key, envelope.request_digest, raw, part, attempt)]
+            [
+                Finish(
+                    envelope.key,
+                    envelope.request_digest,
+                    raw,
+                    part,
+                    About.of(envelope),
+                    attempt,
+                )
+            ]
         )

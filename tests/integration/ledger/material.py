@@ -1,11 +1,20 @@
 """Writes of the ledger, short to say."""
 
-from app.ledger.records import AttemptRecord, ErrorInfo, Finish, FinishedPart, OpenPart, OpenWrite
+from app.ledger.records import (
+    About,
+    AttemptRecord,
+    ErrorInfo,
+    Finish,
+    FinishedPart,
+    OpenPart,
+    OpenWrite,
+)
 from app.names import QueueName, new_token
 
 QUEUE = QueueName("acme", "mail")
 DIGEST = "ab" * 32
 AT_MS = 1_800_000_000_000
+ABOUT = About("mail.send", "telegram", "$ada", "chat-7", AT_MS - 9)
 BOOM = ErrorInfo("ValueError", "boom ✓ $dollar", retryable=True)
 
 
@@ -30,14 +39,15 @@ def finish(
     at_ms=AT_MS,
     attempt=None,
     digest=DIGEST,
+    about=ABOUT,
     **more,
 ):
     members = {"attempt": 1, "result": b'{"ok":true}', "error": None} | more
     part = FinishedPart(run=run, state=state, at_ms=at_ms, by=by or new_token(), **members)
-    return Finish(task or key(), digest, b'{"schema":1}', part, attempt)
+    return Finish(task or key(), digest, b'{"schema":1}', part, about, attempt)
 
 
-def part(run=1, n=1, phase="started", due_ms=0, lost=False, by=None):
+def part(run=1, n=1, phase="started", due_ms=0, lost=0, by=None):
     return OpenPart(run, n, phase, due_ms, lost, by or new_token())
 
 

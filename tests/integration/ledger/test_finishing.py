@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from app.ledger.records import HISTORY_MAX, ErrorInfo, FinishResult
+from app.ledger.records import HISTORY_MAX, About, ErrorInfo, FinishResult
 from app.state import FINISHED, PARKED
 from tests.integration.ledger.material import (
+    ABOUT,
     AT_MS,
     BOOM,
     DIGEST,
@@ -26,6 +27,7 @@ async def test_everything_of_an_outcome_reads_back(ledger):
     record = await ledger.get(key())
     assert (record.key, record.request_digest, record.envelope) == (key(), DIGEST, b'{"schema":1}')
     assert record.finished == write.finished
+    assert record.about == write.about == ABOUT
     assert record.open is None
     assert record.attempts == (write.attempt,)
 
@@ -49,11 +51,12 @@ async def test_the_first_outcome_of_a_run_stays(ledger):
 
 async def test_a_later_run_replaces_the_outcome(ledger):
     await ledger.finish([finish(state="dead", error=BOOM, attempt=attempt())])
-    later = replace(finish(run=2, attempt=attempt(2)), envelope=b"newer")
+    about = About("mail.send", "$http", None, None, AT_MS)
+    later = replace(finish(run=2, attempt=attempt(2)), envelope=b"newer", about=about)
     assert await ledger.finish([later]) == [FinishResult(True, 2, "succeeded")]
     record = await ledger.get(key())
     assert record.finished == later.finished
-    assert record.envelope == b"newer"
+    assert (record.envelope, record.about) == (b"newer", about)
     assert record.attempts == (attempt(), attempt(2))
 
 

@@ -63,7 +63,7 @@ def some_part(rng):
         rng.randint(1, 3),
         rng.choice(["started", "failed"]),
         rng.randint(0, 1),
-        lost=rng.random() < 0.5,
+        lost=rng.randint(0, 2),
         by=rng.choice("ab"),
     )
 

@@ -21,12 +21,13 @@ async def current(ledger, task=None):
 
 
 async def test_an_open_record_reads_back(ledger):
-    of = part(n=3, phase="failed", due_ms=1_900_000_000_000, lost=True)
+    of = part(n=3, phase="failed", due_ms=1_900_000_000_000, lost=3)
     write = opening(of=of, attempt=attempt(n=3, outcome="lost", error=None))
     assert await ledger.record_open([write]) == [True]
     record = await ledger.get(key())
     assert (record.open, record.finished, record.envelope) == (of, None, None)
     assert (record.request_digest, record.attempts) == (DIGEST, (write.attempt,))
+    assert record.about is None
     (standing,) = (await ledger.ask([key()])).values()
     assert (standing.finished_run, standing.finished_state, standing.finished_by) == (0, "", "")
     assert standing.open == standing.open_of(1) == of
@@ -91,7 +92,7 @@ async def test_compare_and_set_on_what_was_seen(ledger):
 
 
 @pytest.mark.parametrize(
-    "change", [{"n": 2}, {"phase": "failed"}, {"due_ms": 5}, {"lost": True}, {"by": "other"}]
+    "change", [{"n": 2}, {"phase": "failed"}, {"due_ms": 5}, {"lost": 1}, {"by": "other"}]
 )
 async def test_compare_and_set_compares_every_member(ledger, change):
     seen = await put(ledger, part(by="me"))

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from app.errors import Unavailable
-from app.ledger.records import Finish, FinishedPart, OpenPart, OpenWrite
+from app.ledger.records import About, Finish, FinishedPart, OpenPart, OpenWrite
 from tests.integration.worker.house import NAME
 from tests.support.envelopes import envelope
 from tests.support.eventually import eventually
@@ -18,13 +18,13 @@ async def finish(house, task_id="a", *, run=1, state="succeeded", by="somebody",
     part = FinishedPart(run, state, 1_700_000_000_000, by, 1, b"1", None)
     key = NAME.task(task_id)
     (result,) = await house.ledger.finish(
-        [Finish(key, recorded.request_digest, recorded.raw, part)]
+        [Finish(key, recorded.request_digest, recorded.raw, part, About.of(recorded))]
     )
     assert result.won
 
 
 async def record_open(house, task_id="a", *, attempt, phase="failed", due_ms=0, run=1, **options):
-    part = OpenPart(run, attempt, phase, due_ms, lost=False, by="somebody")
+    part = OpenPart(run, attempt, phase, due_ms, lost=0, by="somebody")
     recorded = envelope(task_id, run=run, **options)
     (won,) = await house.ledger.record_open(
         [OpenWrite(NAME.task(task_id), recorded.request_digest, part)]

@@ -23,7 +23,7 @@ def in_ledger(finished_run=0, *, digest=OURS, part=None, state="succeeded"):
 
 
 def opened(run=RUN, attempt=3, phase="failed", due_ms=7_000):
-    return OpenPart(run, attempt, phase, due_ms, lost=False, by="x")
+    return OpenPart(run, attempt, phase, due_ms, lost=0, by="x")
 
 
 def judged(redis, ledger):

@@ -5,7 +5,9 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.envelope import encode
 from app.ledger.records import (
+    About,
     AttemptRecord,
     ErrorInfo,
     Finish,
@@ -25,6 +27,7 @@ from app.ledger.updates import rounds
 from app.names import TaskKey
 
 KEY = TaskKey("acme", "mail", "t")
+ABOUT = About("mail.send", None, None, None, 1)
 RUNS = st.integers(1, 4)
 PARTS = st.builds(
     OpenPart,
@@ -32,7 +35,7 @@ PARTS = st.builds(
     attempt=st.integers(1, 4),
     phase=st.sampled_from(["started", "failed"]),
     due_ms=st.integers(0, 2),
-    lost=st.booleans(),
+    lost=st.integers(0, 2),
     by=st.sampled_from("ab"),
 )
 STANDINGS = st.builds(
@@ -52,7 +55,9 @@ OPENINGS = st.builds(
     expected=st.none() | PARTS,
 )
 FINISHES = st.builds(
-    lambda run, by: Finish(KEY, "d", b"", FinishedPart(run, "cancelled", 0, by, 1, None, None)),
+    lambda run, by: Finish(
+        KEY, "d", b"", FinishedPart(run, "cancelled", 0, by, 1, None, None), ABOUT
+    ),
     RUNS,
     st.sampled_from("ab"),
 )
@@ -157,3 +162,26 @@ def test_rounds_hold_each_key_once_and_keep_its_order(keys):
     for key in set(keys):
         order = [index for each in split for index in each if keys[index] == key]
         assert order == sorted(order)
+
+
+def envelope(**context):
+    return encode(
+        key=KEY,
+        type="mail.send",
+        payload={},
+        context=context,
+        options={},
+        run=1,
+        digest="d",
+        accepted_at_ms=7,
+    )
+
+
+def test_what_records_are_looked_for_by():
+    context = {"channel": "telegram", "user": "ada", "chatId": "c-1", "traceparent": "x"}
+    assert About.of(envelope(**context)) == About("mail.send", "telegram", "ada", "c-1", 7)
+
+
+def test_what_a_stranger_wrote_into_the_context_is_no_text_to_look_for():
+    context = {"channel": None, "user": {"$gt": ""}, "chatId": 7}
+    assert About.of(envelope(**context)) == About("mail.send", None, None, None, 7)

@@ -33,7 +33,7 @@ SETTLED = seen(state="succeeded", place="", raw=None)
 
 def record(finished=None, open_run=None):
     part = FinishedPart(finished, "succeeded", 2, "w", 1, None, None) if finished else None
-    opened = OpenPart(open_run, 1, "failed", 9, False, "w") if open_run else None
+    opened = OpenPart(open_run, 1, "failed", 9, 0, "w") if open_run else None
     return LedgerRecord(KEY, "ab" * 32, ENVELOPE.raw, part, opened, ())
 
 

@@ -69,7 +69,7 @@ def test_what_the_ledger_knows_decides(run, known, verdict):
 
 
 def test_only_the_open_part_of_the_very_run_counts():
-    part = OpenPart(2, 3, "failed", 7, lost=False, by="x")
+    part = OpenPart(2, 3, "failed", 7, lost=0, by="x")
     assert open_part(envelope(run=2), standing(open=part)) == part
     assert open_part(envelope(run=1), standing(open=part)) is None
     assert open_part(envelope(run=3), standing(open=part)) is None
