@@ -5,6 +5,7 @@ A batch for a script has a dozen arguments a task; packing them was a third of a
 
 from typing import Any
 
+import hiredis
 from redis.asyncio import Connection
 from redis.connection import HiredisRespSerializer
 
@@ -14,5 +15,8 @@ class PackedConnection(Connection):
 
     def pack_command(self, *args: Any) -> list[bytes]:
         """One command as the bytes to send."""
+        # Scripts hold text, bytes and numbers only; other commands may need to be taken apart.
+        if args[0] == "EVALSHA":
+            return [hiredis.pack_command(args)]
         packed: list[bytes] = HiredisRespSerializer().pack(*args)
         return packed

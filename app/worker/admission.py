@@ -6,6 +6,7 @@ Entries that must be asked about wait for the ledger beside those that need not.
 import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
+from itertools import count
 from typing import Final
 
 from app.broker.delivery import Entry, Started
@@ -14,6 +15,7 @@ from app.envelope import decode
 from app.errors import EnvelopeError, StaleGeneration
 from app.ledger.ledger import Ledger
 from app.ledger.records import ErrorInfo
+from app.names import new_token
 from app.registry import TaskRegistry
 from app.retry import RetryPolicy
 from app.state import TaskState
@@ -55,6 +57,8 @@ class Admission:
         self._counting = counting
         self._consumer = consumer
         self._under_way: set[asyncio.Task[None]] = set()
+        # Nobody else's, whoever asks: a random part once, then a number.
+        self._nonce, self._numbers = new_token(), count()
 
     def take_in(
         self, work: QueueWork, token: str, entries: Sequence[Entry], held_until_ms: int
@@ -87,13 +91,14 @@ class Admission:
             )
 
     def _claim(self, work: QueueWork, token: str, entry: Entry, held_until_ms: int) -> Claim:
+        nonce = f"{self._nonce}-{next(self._numbers)}"
         try:
             envelope = decode(entry.envelope)
         except EnvelopeError:
-            return Claim(work, token, entry, None, held_until_ms)
+            return Claim(work, token, entry, None, held_until_ms, nonce)
         handler = self._registry.get(envelope.type)
         policy = (handler.retry if handler else RetryPolicy()).overridden(envelope.retry)
-        return Claim(work, token, entry, envelope, held_until_ms, handler, policy)
+        return Claim(work, token, entry, envelope, held_until_ms, nonce, handler, policy)
 
     async def _admit(self, work: QueueWork, token: str, claims: Sequence[Claim]) -> None:
         unreadable = [claim for claim in claims if not claim.is_readable]
