@@ -9,14 +9,14 @@ from dataclasses import replace
 from typing import Final
 
 from app.clock import now_ms
-from app.errors import RehydrationRunning, Unavailable
-from app.names import QueueName, new_task_id
+from app.errors import RehydrationRunning, Unavailable, UnknownQueue
+from app.names import QueueName, is_queue, new_task_id
 from app.settings import Settings
 from mirror.topology import Topology
 from rehydrator.lease import Lease
 from rehydrator.redis_queue import Stores
 from rehydrator.report import Report
-from rehydrator.run import Incomplete, Patience, QueueRun, RunRequest
+from rehydrator.run import Incomplete, Patience, QueueRun, RunRequest, has_copies
 from rehydrator.stores import open_stores
 
 log = logging.getLogger(__name__)
@@ -42,6 +42,7 @@ async def rehydrate(
     Raises:
         SettingsError: a store is not configured.
         RehydrationRunning: another run is under way.
+        UnknownQueue: there is no queue of the name asked for.
         Fatal: a store is not the one it must be; nothing was done.
         Unavailable: a store cannot be reached.
     """
@@ -103,7 +104,12 @@ class _Run:
         for record in await self._stores.ledger.queues():
             if wanted in (None, record.queue):
                 found.setdefault(record.queue, []).append(QueueName(record.tenant, record.queue))
+        if wanted and not found[wanted] and not await self._has_copies(wanted):
+            raise UnknownQueue(f"There is no queue {wanted}, neither recorded nor in RabbitMQ.")
         return found
+
+    async def _has_copies(self, queue: str) -> bool:
+        return is_queue(queue) and await has_copies(self._stores.rabbitmq_url, queue)
 
     async def _run_queue(self, queue: str, names: Sequence[QueueName]) -> list[str]:
         run = QueueRun(

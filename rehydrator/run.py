@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from aio_pika.abc import AbstractConnection
+from aio_pika.exceptions import ChannelNotFoundEntity
 
 from app.amqp.connection import broker_call, close_connection, open_channel, open_connection
 from app.amqp.message import Copy
@@ -198,9 +199,15 @@ class QueueRun:
             await close_connection(connection)
 
     async def _look_at_all(self, opening: Opening) -> None:
+        moved_s = time.monotonic()
         while not opening.fence_passed:
-            if opening.holdings.settled:
-                await opening.take(BATCH, WAIT_MS)
+            if not opening.holdings.settled or await opening.take(BATCH, WAIT_MS):
+                moved_s = time.monotonic()
+            elif time.monotonic() - moved_s > self._patience.stores_s:
+                raise Incomplete(
+                    f"RabbitMQ takes or brings no fence of queue {self._queue}: has it an alarm?"
+                    " Run this again when it is over."
+                )
             try:
                 await opening.look(ask_all=True)
             except (CopiesLost, StaleGeneration):
@@ -238,6 +245,24 @@ class QueueRun:
                 " is back."
             ) from error
         await asyncio.sleep(POLL_S)
+
+
+async def has_copies(url: str, queue: str) -> bool:
+    """Whether RabbitMQ has a mirror queue of this name.
+
+    Raises:
+        Unavailable: the broker is away.
+    """
+    connection = await open_connection(url, "rehydrate-look")
+    try:
+        async with broker_call(), open_channel(connection) as channel:
+            try:
+                await channel.get_queue(mirror_queue(queue), ensure=True)
+            except ChannelNotFoundEntity:
+                return False
+            return True
+    finally:
+        await close_connection(connection)
 
 
 async def _ready_and_consumers(connection: AbstractConnection, queue: str) -> tuple[int, int]:

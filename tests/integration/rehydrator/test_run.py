@@ -9,8 +9,10 @@ from pathlib import Path
 import orjson
 import pytest
 
-from app.errors import EnvMismatch, RehydrationRunning
+from app.errors import EnvMismatch, RehydrationRunning, UnknownQueue
 from app.lifecycle import cancel
+from mirror.publisher import PublishOutcome
+from mirror.publisher.plain import PlainPublisher
 from rehydrator.command import RUN_LEASE, rehydrate
 from rehydrator.lease import Lease, queue_lease
 from rehydrator.run import Patience, RunRequest
@@ -335,3 +337,28 @@ async def test_stopping_the_run_gives_everything_back(world):
     report = await run(world)
     assert report.state == "complete"
     assert report.seen == 50
+
+
+@pytest.mark.parametrize("queue", ["nowhere", "No Queue!", "x" * 64])
+async def test_a_queue_that_does_not_exist_is_not_made(world, queue):
+    with pytest.raises(UnknownQueue):
+        await run(world, queue=queue)
+    assert "!" in queue or await world.ready(f"lifeboat.mirror.{queue}") is None
+
+
+async def test_a_queue_only_rabbitmq_remembers_is_looked_at(world):
+    await world.copy(envelope("a"))
+    report = await rehydrate(world.settings, RunRequest(queue=QUEUE), nobody)
+    assert counts(report) == {"restored": 1}
+
+
+async def test_a_broker_that_takes_no_fence_ends_the_run_partial(world, monkeypatch):
+    async def unanswered(_publisher, batch, _deadline_ms):
+        return [PublishOutcome.UNKNOWN] * len(batch)
+
+    await world.copy(*many(3))
+    monkeypatch.setattr(PlainPublisher, "publish", unanswered)
+    report = await run(world, patience=Patience(stores_s=1))
+    assert report.state == "partial"
+    assert counts(report) == {"restored": 3}
+    assert "no fence" in report.problems[0]
