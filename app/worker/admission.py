@@ -57,6 +57,7 @@ class Admission:
         self._counting = counting
         self._consumer = consumer
         self._under_way: set[asyncio.Task[None]] = set()
+        self._failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         # Nobody else's, whoever asks: a random part once, then a number.
         self._nonce, self._numbers = new_token(), count()
 
@@ -82,13 +83,15 @@ class Admission:
         if self._under_way:
             await asyncio.wait(self._under_way)
 
+    async def run(self) -> None:
+        """Fail as soon as deciding failed by surprise: only a restart frees such claims."""
+        raise await self._failure
+
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            # Their leases are renewed for ever: only a restart hands them to another worker.
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": "Admitting entries failed.", "exception": error, "task": task}
-            )
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not self._failure.done():
+            self._failure.set_result(error)
 
     def _claim(self, work: QueueWork, token: str, entry: Entry, held_until_ms: int) -> Claim:
         nonce = f"{self._nonce}-{next(self._numbers)}"

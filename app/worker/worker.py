@@ -41,7 +41,7 @@ def consumer_name() -> str:
 
 
 class Worker:
-    """Runs the tasks of many queues. The stores must be open."""
+    """Runs the tasks of many queues. Made inside a running loop; ``run`` needs open stores."""
 
     def __init__(
         self,
@@ -109,6 +109,7 @@ class Worker:
         keeping = [
             asyncio.create_task(self._heartbeat.run(), name="heartbeat"),
             asyncio.create_task(self._settler.run(), name="settler"),
+            asyncio.create_task(self._admission.run(), name="admission"),
         ]
         try:
             await asyncio.wait([*bringing, *keeping], return_when=asyncio.FIRST_COMPLETED)

@@ -264,6 +264,23 @@ async def test_a_stopping_worker_takes_nothing_more(house):
     assert await house.is_state("b", "queued")
 
 
+async def test_a_worker_that_fails_in_deciding_ends_instead_of_holding_on(house):
+    worker = house.worker()
+    await eventually(lambda: worker.works)
+
+    async def broken(*arguments):
+        raise ArithmeticError
+
+    worker.works[0].delivery.start = broken
+    await house.submit_one()
+    (task,) = [task for each, task in house._workers if each is worker]
+    with pytest.raises(ArithmeticError):
+        await asyncio.wait_for(task, 10)
+    # What it held went back for others.
+    assert await owner(house) is None
+    assert await house.ready() == 1
+
+
 @pytest.fixture
 async def lone_house(private_redis, env_name, sqlite_path):
     """With a Redis of its own, to be killed and wiped."""
