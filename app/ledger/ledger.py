@@ -66,6 +66,9 @@ class Ledger(Protocol):
     async def queues(self) -> list[QueueRecord]:
         """Every queue that exists."""
 
+    async def set_paused(self, tenant: str, queue: str, *, paused: bool) -> bool:
+        """Say whether a queue is paused; whether there is such a queue. Creates none."""
+
     async def parked_counts(self, tenant: str, queue: str) -> Mapping[str, int]:
         """How many tasks of a queue are ``dead`` and ``suspended``."""
 

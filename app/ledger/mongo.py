@@ -231,6 +231,14 @@ class MongoLedger:
             found = await self._queues.find().sort("_id").to_list(None)
         return [QueueRecord(d["tenant"], d["queue"], d["paused"]) for d in found]
 
+    async def set_paused(self, tenant: str, queue: str, *, paused: bool) -> bool:
+        """Update if there."""
+        async with self._deadline():
+            result = await self._queues.update_one(
+                {"_id": f"{tenant}/{queue}"}, {"$set": {"paused": paused}}
+            )
+        return result.matched_count == 1
+
     async def parked_counts(self, tenant: str, queue: str) -> dict[str, int]:
         """Counted from the index."""
         counts = {}

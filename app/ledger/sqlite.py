@@ -157,6 +157,18 @@ class SqliteLedger:
 
         return await self._run(work)
 
+    async def set_paused(self, tenant: str, queue: str, *, paused: bool) -> bool:
+        """Update if there."""
+
+        def work(db: sqlite3.Connection) -> bool:
+            changed = db.execute(
+                "UPDATE queues SET paused = ? WHERE tenant = ? AND queue = ?",
+                (paused, tenant, queue),
+            )
+            return changed.rowcount == 1
+
+        return await self._run(work)
+
     async def parked_counts(self, tenant: str, queue: str) -> Mapping[str, int]:
         """Counted from the index."""
 

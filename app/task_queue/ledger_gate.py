@@ -93,6 +93,10 @@ class LedgerGate:
         """Every queue that exists."""
         return await self._pass(self._ledger.queues)
 
+    async def set_paused(self, tenant: str, queue: str, *, paused: bool) -> bool:
+        """Say whether a queue is paused; whether there is such a queue."""
+        return await self._pass(lambda: self._ledger.set_paused(tenant, queue, paused=paused))
+
     async def parked_counts(self, tenant: str, queue: str) -> Mapping[str, int]:
         """How many tasks of a queue wait for a person."""
         return await self._pass(lambda: self._ledger.parked_counts(tenant, queue))

@@ -29,6 +29,7 @@ CALLS = {
     "finished_ids": lambda ledger: ledger.finished_ids("acme", "mail"),
     "ensure_queue": lambda ledger: ledger.ensure_queue("acme", "mail", 10),
     "queues": lambda ledger: ledger.queues(),
+    "set_paused": lambda ledger: ledger.set_paused("acme", "mail", paused=True),
     "parked_counts": lambda ledger: ledger.parked_counts("acme", "mail"),
     "acquire_lease": lambda ledger: ledger.acquire_lease("mail", "me", 1_000),
     "renew_lease": lambda ledger: ledger.renew_lease("mail", "me", 1_000),

@@ -54,6 +54,32 @@ async def test_concurrent_queues_stop_at_the_limit(make):
     assert [type(a) for a in answers[::2]] == [type(a) for a in answers[1::2]]
 
 
+async def paused_queues(ledger):
+    return [(each.tenant, each.queue) for each in await ledger.queues() if each.paused]
+
+
+async def test_a_pause_is_one_queues_and_lasts_until_it_is_lifted(make, ledger):
+    for tenant, queue in [("a", "x"), ("a", "y"), ("b", "x")]:
+        await ledger.ensure_queue(tenant, queue, 10)
+    for _ in range(2):
+        assert await ledger.set_paused("a", "x", paused=True)
+        assert await paused_queues(ledger) == [("a", "x")]
+    await ledger.ensure_queue("a", "x", 10)
+    other = make()
+    await other.open()
+    assert await paused_queues(other) == [("a", "x")]
+    for _ in range(2):
+        assert await other.set_paused("a", "x", paused=False)
+        assert await paused_queues(ledger) == []
+
+
+async def test_a_pause_makes_no_queue(ledger):
+    await ledger.ensure_queue("a", "x", 10)
+    for tenant, queue in [("a", "y"), ("b", "x")]:
+        assert not await ledger.set_paused(tenant, queue, paused=True)
+    assert await ledger.queues() == [QueueRecord("a", "x", paused=False)]
+
+
 async def test_a_lease_is_held_by_one(ledger):
     assert await ledger.acquire_lease("mail", "me", LONG_MS)
     assert not await ledger.acquire_lease("mail", "you", LONG_MS)
