@@ -54,6 +54,14 @@ async def load_paused(redis: RedisConnection, keys: QueueKeys, token: str, *, pa
     return bool(flag == b"1")
 
 
+async def set_paused(redis: RedisConnection, keys: QueueKeys, token: str, *, paused: bool) -> None:
+    """Stop or let go on the starting of tasks; only after the ledger has the flag.
+
+    Once this has returned after ``paused=True``, no attempt starts: each start reads the flag.
+    """
+    await redis.script("set_paused", [keys.generation], [token, int(paused)])
+
+
 async def complete(redis: RedisConnection, keys: QueueKeys, token: str) -> None:
     """Note that every copy up to a fence was looked at in this generation."""
     await redis.script("complete", [keys.generation], [token])
