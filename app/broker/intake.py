@@ -1,4 +1,4 @@
-"""The producer's verbs: enqueue, look, and whether a copy is confirmed."""
+"""The producer's verbs: enqueue, redrive, look, and whether a copy is confirmed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Enqueued:
-    """What ``enqueue`` did with one task; ``state`` is empty for a queue that is full."""
+    """What was done with one task; ``state`` is empty for a queue that is full."""
 
     outcome: Literal["created", "duplicate", "conflict", "full"]
     state: str
@@ -66,6 +66,29 @@ class Intake:
                 envelope.raw,
             )
         replies = await self._redis.script("enqueue", names, arguments)
+        return [_enqueued(reply) for reply in replies]
+
+    async def redrive(self, token: str, submissions: Sequence[Submission]) -> list[Enqueued]:
+        """Make the next runs of parked tasks; each envelope says its run. Repeatable.
+
+        ``duplicate``: that run or a later one is here already, see ``Enqueued.run``.
+        """
+        keys = self._keys
+        names = [keys.generation, keys.journal, keys.delayed, *keys.lanes, keys.retrying]
+        arguments: list[Argument] = [token, TaskState.QUEUED, TaskState.SCHEDULED, *self._limits]
+        for submission in submissions:
+            envelope = submission.envelope
+            names.append(keys.task(envelope.task_id))
+            arguments += (
+                envelope.task_id,
+                envelope.request_digest,
+                envelope.run,
+                lane_of(envelope),
+                envelope.not_before_ms,
+                envelope.accepted_at_ms,
+                envelope.raw,
+            )
+        replies = await self._redis.script("redrive", names, arguments)
         return [_enqueued(reply) for reply in replies]
 
     async def look(self, token: str, task_ids: Sequence[str]) -> list[Sighting | None]:
