@@ -87,6 +87,11 @@ def standing(document: dict[str, Any]) -> Standing:
     )
 
 
+def key(document: dict[str, Any]) -> TaskKey:
+    """Whose document it is."""
+    return TaskKey(*document["_id"].split("/", 2))
+
+
 def record(key: TaskKey, document: dict[str, Any]) -> LedgerRecord:
     """Everything in a document."""
     finished = document.get("finished")

@@ -9,8 +9,10 @@ from app.ledger.records import (
     LeaseView,
     LedgerRecord,
     OpenWrite,
+    Page,
     QuarantineRecord,
     QueueRecord,
+    RecordQuery,
     RehydrationRecord,
     Standing,
 )
@@ -52,6 +54,17 @@ class Ledger(Protocol):
 
     async def get(self, key: TaskKey) -> LedgerRecord | None:
         """Everything known of one task."""
+
+    async def search(self, query: RecordQuery, *, include_redriven: bool = False) -> Page:
+        """Finished records, newest first by (finished.at, id).
+
+        A parked record whose next run is open already (``note_redriven``) is left out unless
+        ``include_redriven``. What changes between two pages is neither skipped nor repeated,
+        unless it finished anew meanwhile.
+
+        Raises:
+            InvalidTask: the cursor is none of this list.
+        """
 
     async def finished_ids(self, tenant: str, queue: str) -> Mapping[str, str]:
         """Task id -> state of all finished tasks of a queue (for drills and small queues)."""

@@ -5,42 +5,38 @@ must never be let go on the word of one (reliability: ``docs/explanation/guarant
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
-from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
-from pymongo import InsertOne, ReadPreference, ReturnDocument, UpdateOne
-from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo import ReadPreference, ReturnDocument
+from pymongo.errors import DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from app.errors import LedgerMismatch, QueueLimitReached, SettingsError, Unavailable
-from app.ledger import documents, updates
+from app.ledger import documents, searches, updates
+from app.ledger.bulk import Documents, Operation, decide
+from app.ledger.paging import page_of
 from app.ledger.records import (
     Finish,
     FinishResult,
     LeaseView,
     LedgerRecord,
     OpenWrite,
+    Page,
     QuarantineRecord,
     QueueRecord,
+    RecordQuery,
     RehydrationRecord,
     Standing,
     finish_verdict,
     open_verdict,
 )
 from app.names import TaskKey
-
-DUPLICATE = 11000
-Documents = AsyncIOMotorCollection[dict[str, Any]]
-Write = TypeVar("Write", Finish, OpenWrite)
-Answer = TypeVar("Answer")
-
-
-Operation = UpdateOne | InsertOne[dict[str, Any]]
 
 
 class MongoLedger:
@@ -85,8 +81,9 @@ class MongoLedger:
         """Make indexes, read or create the identity."""
         async with self._deadline():
             await self._records.create_index("expireAt", expireAfterSeconds=0)
+            await self._records.create_index(searches.BY_OUTCOME)
             await self._records.create_index(
-                [("tenant", 1), ("queue", 1), ("finished.state", 1), ("finished.at", 1)]
+                searches.BY_PARKED, partialFilterExpression=searches.ONLY_PARKED
             )
             await self._queues.create_index([("tenant", 1), ("slot", 1)], unique=True)
             known = await self._facts.find_one_and_update(
@@ -124,7 +121,16 @@ class MongoLedger:
         def update(write: Finish) -> Operation:
             return updates.finish_operation(write, self._record_days)
 
-        return await self._decide(writes, insert, update, applied, finish_verdict)
+        async with self._deadline():
+            return await decide(
+                self._records,
+                self.ask,
+                writes,
+                first=insert,
+                then=update,
+                applied=applied,
+                verdict=finish_verdict,
+            )
 
     async def record_open(self, writes: Sequence[OpenWrite]) -> list[bool]:
         """Unordered bulks, until every write is decided."""
@@ -133,53 +139,16 @@ class MongoLedger:
             return None if write.expects_one else True
 
         update = updates.open_operation
-        return await self._decide(writes, update, update, applied, open_verdict)
-
-    async def _decide(
-        self,
-        writes: Sequence[Write],
-        first: Callable[[Write], Operation],
-        then: Callable[[Write], Operation],
-        applied: Callable[[Write], Answer | None],
-        verdict: Callable[[Standing | None, Write], Answer | None],
-    ) -> list[Answer]:
-        """Apply, look at what was refused, apply again what a first insert refused.
-
-        ``first`` makes the operation of a write's first try, ``then`` those of the others.
-
-        MongoDB answers a lost race between two inserts of one record with a duplicate key, also
-        where the loser's condition holds against the winner's record.
-        """
-        answers: dict[int, Answer] = {}
         async with self._deadline():
-            for each_once in updates.rounds([write.key for write in writes]):
-                pending, operation = each_once, first
-                while pending:
-                    refused = await self._apply([operation(writes[i]) for i in pending])
-                    operation = then
-                    said = {
-                        index: applied(writes[index])
-                        for place, index in enumerate(pending)
-                        if place not in refused
-                    }
-                    look = [index for index in pending if said.get(index) is None]
-                    found = await self.ask([writes[i].key for i in look]) if look else {}
-                    said |= {i: verdict(found.get(writes[i].key), writes[i]) for i in look}
-                    answers |= {i: answer for i, answer in said.items() if answer is not None}
-                    pending = [index for index in pending if index not in answers]
-        return [answers[index] for index in range(len(writes))]
-
-    async def _apply(self, operations: list[Operation]) -> set[int]:
-        """Run an unordered bulk; the places of operations whose condition did not hold."""
-        try:
-            await self._records.bulk_write(operations, ordered=False)
-        except BulkWriteError as error:
-            details = error.details or {}
-            problems = details.get("writeErrors", [])
-            if details.get("writeConcernErrors") or any(p["code"] != DUPLICATE for p in problems):
-                raise
-            return {problem["index"] for problem in problems}
-        return set()
+            return await decide(
+                self._records,
+                self.ask,
+                writes,
+                first=update,
+                then=update,
+                applied=applied,
+                verdict=open_verdict,
+            )
 
     async def ask(self, keys: Sequence[TaskKey]) -> dict[TaskKey, Standing]:
         """One find over the ids."""
@@ -195,6 +164,15 @@ class MongoLedger:
         async with self._deadline():
             document = await self._records.find_one({"_id": key.full})
         return documents.record(key, document) if document else None
+
+    async def search(self, query: RecordQuery, *, include_redriven: bool = False) -> Page:
+        """One find along an index, one document further than asked for."""
+        matching = searches.matching(query, include_redriven=include_redriven)
+        cursor = self._records.find(matching).sort(searches.NEWEST_FIRST).limit(query.limit + 1)
+        async with self._deadline():
+            # A client that gives up does not end what the server does for it.
+            found = await cursor.max_time_ms(int(self._timeout_s * 1000)).to_list(None)
+        return page_of([documents.record(documents.key(each), each) for each in found], query.limit)
 
     async def finished_ids(self, tenant: str, queue: str) -> dict[str, str]:
         """Every finished task of a queue."""

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from app.envelope import Envelope
 from app.names import TaskKey
+from app.state import FINISHED
 
 HISTORY_MAX = 200
 
@@ -162,6 +163,41 @@ class LedgerRecord:
     open: OpenPart | None
     attempts: tuple[AttemptRecord, ...]
     about: About | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordQuery:
+    """Which finished records a search wants; members that are None want nothing special.
+
+    No ``states``: every finished one. ``error`` is an ``ErrorInfo.type``; ``since_ms`` (inclusive)
+    and ``until_ms`` (exclusive) are about ``finished.at_ms``; ``cursor`` is the last page's.
+    """
+
+    tenant: str
+    queue: str | None = None
+    states: frozenset[str] = frozenset()
+    type: str | None = None
+    error: str | None = None
+    channel: str | None = None
+    user: str | None = None
+    chat_id: str | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+    cursor: str | None = None
+    limit: int = 50
+
+    @property
+    def wanted_states(self) -> list[str]:
+        """The states, sorted."""
+        return sorted(self.states or FINISHED)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list; ``cursor`` leads to the next one, None where this is the last."""
+
+    items: list[LedgerRecord]
+    cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,8 @@ def finish(db: sqlite3.Connection, write: Finish) -> FinishResult:
         "UPDATE records SET request_digest = ?, envelope = ?, type = ?, channel = ?, user = ?,"
         " chat_id = ?, accepted_at = ?, finished_run = ?, finished_state = ?,"
         " finished_at = ?, finished_by = ?, finished_attempt = ?, result = ?, error = ?,"
-        " attempts = ?, open_run = CASE WHEN open_run > ? THEN open_run ELSE 0 END WHERE id = ?",
+        " redriven = 0, attempts = ?, open_run = CASE WHEN open_run > ? THEN open_run ELSE 0 END"
+        " WHERE id = ?",
         (
             write.request_digest,
             write.envelope,
@@ -92,6 +93,11 @@ def standing(row: sqlite3.Row) -> Standing:
         finished_by=row["finished_by"],
         open=_open(row),
     )
+
+
+def key(row: sqlite3.Row) -> TaskKey:
+    """Whose row it is."""
+    return TaskKey(*row["id"].split("/", 2))
 
 
 def record(key: TaskKey, row: sqlite3.Row) -> LedgerRecord:

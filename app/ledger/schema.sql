@@ -18,9 +18,15 @@ CREATE TABLE IF NOT EXISTS records (
   finished_run INTEGER NOT NULL DEFAULT 0, finished_state TEXT NOT NULL DEFAULT '',
   finished_at INTEGER NOT NULL DEFAULT 0, finished_by TEXT NOT NULL DEFAULT '',
   finished_attempt INTEGER NOT NULL DEFAULT 0, result BLOB, error TEXT,
+  redriven INTEGER NOT NULL DEFAULT 0,
   open_run INTEGER NOT NULL DEFAULT 0, open_attempt INTEGER NOT NULL DEFAULT 0,
   open_phase TEXT NOT NULL DEFAULT '', open_due INTEGER NOT NULL DEFAULT 0,
   open_lost INTEGER NOT NULL DEFAULT 0, open_by TEXT NOT NULL DEFAULT '',
   attempts TEXT NOT NULL DEFAULT '[]'
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS records_by_state ON records (tenant, queue, finished_state, finished_at);
+CREATE INDEX IF NOT EXISTS records_by_outcome
+  ON records (tenant, queue, finished_state, redriven, finished_at);
+-- Over all queues of a tenant; of parked records alone, so that no success pays for it.
+CREATE INDEX IF NOT EXISTS records_by_parked
+  ON records (tenant, finished_state, redriven, finished_at)
+  WHERE finished_state IN ('dead', 'suspended');

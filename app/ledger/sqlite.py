@@ -17,15 +17,18 @@ import orjson
 
 from app.clock import now_ms
 from app.errors import LedgerMismatch, QueueLimitReached, Unavailable
-from app.ledger import rows
+from app.ledger import rows, selects
+from app.ledger.paging import page_of
 from app.ledger.records import (
     Finish,
     FinishResult,
     LeaseView,
     LedgerRecord,
     OpenWrite,
+    Page,
     QuarantineRecord,
     QueueRecord,
+    RecordQuery,
     RehydrationRecord,
     Standing,
 )
@@ -114,6 +117,18 @@ class SqliteLedger:
         def work(db: sqlite3.Connection) -> LedgerRecord | None:
             row = db.execute("SELECT * FROM records WHERE id = ?", (key.full,)).fetchone()
             return rows.record(key, row) if row else None
+
+        return await self._run(work)
+
+    async def search(self, query: RecordQuery, *, include_redriven: bool = False) -> Page:
+        """One select along an index, one row further than asked for."""
+        statement, variables = selects.select(
+            query, include_redriven=include_redriven, rows_max=query.limit + 1
+        )
+
+        def work(db: sqlite3.Connection) -> Page:
+            found = [rows.record(rows.key(row), row) for row in db.execute(statement, variables)]
+            return page_of(found, query.limit)
 
         return await self._run(work)
 

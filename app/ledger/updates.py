@@ -39,6 +39,7 @@ def finish_insert(write: Finish, record_days: int) -> InsertOne[dict[str, Any]]:
         "envelope": write.envelope,
         "about": documents.about_document(write.about),
         "finished": documents.finished_document(write.finished),
+        "redriven": False,
         "expireAt": documents.expiry(write.finished, record_days),
     }
     if write.attempt is not None:
@@ -57,6 +58,7 @@ def finish_operation(write: Finish, record_days: int) -> UpdateOne:
         "envelope": _literal(write.envelope),
         "about": _literal(documents.about_document(write.about)),
         "finished": _literal(documents.finished_document(finished)),
+        "redriven": _literal(False),
         "expireAt": {
             "$cond": [later, documents.NEVER, documents.expiry(finished, record_days)],
         },

@@ -14,7 +14,9 @@ from app.ledger.records import (
     Finish,
     FinishResult,
     LedgerRecord,
+    Page,
     QueueRecord,
+    RecordQuery,
     Standing,
 )
 from app.lifecycle import wait_for
@@ -80,6 +82,12 @@ class LedgerGate:
     async def get(self, key: TaskKey) -> LedgerRecord | None:
         """Everything known of one task."""
         return await self._pass(lambda: self._ledger.get(key))
+
+    async def search(self, query: RecordQuery, *, include_redriven: bool = False) -> Page:
+        """Finished records, newest first."""
+        return await self._pass(
+            lambda: self._ledger.search(query, include_redriven=include_redriven)
+        )
 
     async def finish(self, writes: Sequence[Finish]) -> list[FinishResult]:
         """Record outcomes."""

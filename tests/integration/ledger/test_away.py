@@ -10,7 +10,7 @@ from pymongo.errors import PyMongoError
 
 from app.errors import SettingsError, Unavailable
 from app.ledger.mongo import MongoLedger
-from app.ledger.records import QuarantineRecord, RehydrationRecord
+from app.ledger.records import QuarantineRecord, RecordQuery, RehydrationRecord
 from app.ledger.sqlite import SqliteLedger
 from tests.integration.ledger.conftest import program
 from tests.integration.ledger.material import AT_MS, attempt, finish, key, keys, opening
@@ -26,6 +26,7 @@ CALLS = {
     "record_open": lambda ledger: ledger.record_open([opening()]),
     "ask": lambda ledger: ledger.ask([key()]),
     "get": lambda ledger: ledger.get(key()),
+    "search": lambda ledger: ledger.search(RecordQuery("acme")),
     "finished_ids": lambda ledger: ledger.finished_ids("acme", "mail"),
     "ensure_queue": lambda ledger: ledger.ensure_queue("acme", "mail", 10),
     "queues": lambda ledger: ledger.queues(),

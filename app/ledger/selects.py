@@ -1,0 +1,50 @@
+"""A search of finished records as SQL. Pure.
+
+One ordered select for each state, merged: SQLite walks the index of each and sorts nothing.
+"""
+
+from typing import Any
+
+from app.ledger.paging import place_of
+from app.ledger.records import RecordQuery
+from app.state import PARKED
+
+ONLY_PARKED = "finished_state IN ('dead', 'suspended')"
+"""Word for word the condition of the partial index, or SQLite does not use it."""
+
+
+def select(query: RecordQuery, *, include_redriven: bool, rows_max: int) -> tuple[str, list[Any]]:
+    """The statement and its variables.
+
+    Raises:
+        InvalidTask: no cursor of ours.
+    """
+    terms, values = _terms(query)
+    arms: list[str] = []
+    variables: list[Any] = []
+    for state in query.wanted_states:
+        parked = [ONLY_PARKED] if state in PARKED else []
+        for redriven in (0, 1) if include_redriven else (0,):
+            conditions = " AND ".join([*terms, "finished_state = ?", "redriven = ?", *parked])
+            arms.append(f"SELECT * FROM records WHERE {conditions}")  # noqa: S608 - names of ours alone
+            variables += [*values, state, redriven]
+    merged = " UNION ALL ".join(arms)
+    return f"{merged} ORDER BY finished_at DESC, id DESC LIMIT ?", [*variables, rows_max]
+
+
+def _terms(query: RecordQuery) -> tuple[list[str], list[Any]]:
+    wanted = {
+        "tenant = ?": query.tenant,
+        "queue = ?": query.queue,
+        "type = ?": query.type,
+        "json_extract(error, '$.type') = ?": query.error,
+        "channel = ?": query.channel,
+        "user = ?": query.user,
+        "chat_id = ?": query.chat_id,
+        "finished_at >= ?": query.since_ms,
+        "finished_at < ?": query.until_ms,
+    }
+    given = {term: value for term, value in wanted.items() if value is not None}
+    after = place_of(query.cursor)
+    terms, values = [*given], [*given.values()]
+    return ([*terms, "(finished_at, id) < (?, ?)"], [*values, *after]) if after else (terms, values)
