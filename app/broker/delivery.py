@@ -144,10 +144,15 @@ class Delivery:
         ]
 
     async def settle(self, token: str, settles: Sequence[Settle]) -> None:
-        """Take finished tasks from their place; only after the ledger has them."""
+        """Take finished tasks from their place, and say so; only after the ledger has them."""
         keys = self._keys
         names = [keys.generation, *keys.lanes, keys.delayed, keys.retrying, keys.rates]
-        arguments: list[Argument] = [token, self._fresh_dedup_ms, self._dedup_ms]
+        arguments: list[Argument] = [
+            token,
+            self._fresh_dedup_ms,
+            self._dedup_ms,
+            keys.finished_channel,
+        ]
         for each in settles:
             names.append(keys.task(each.task_id))
             arguments += (each.task_id, each.lane, each.entry_id, each.run, each.state)

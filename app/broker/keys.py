@@ -66,6 +66,11 @@ class QueueKeys:
         """Pub/sub channel that wakes those who wait for ``mirrored``."""
         return self.prefix + "watermark"
 
+    @property
+    def finished_channel(self) -> str:
+        """Pub/sub channel that tells which tasks are finished: ids, one a line."""
+        return self.prefix + "finished"
+
     def task(self, task_id: str) -> str:
         """Hash: one task (state, run, attempt, place, entry, lane, jid, mirrored, ...)."""
         return f"{self.prefix}task:{task_id}"

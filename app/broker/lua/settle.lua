@@ -1,10 +1,11 @@
--- Removes finished tasks from their place. Called after the ledger has them (rule 12).
+-- Removes finished tasks from their place and announces them. Called after the ledger has them
+-- (rule 12).
 -- KEYS: 1 generation, 2-4 ready high/normal/low, 5 delayed, 6 retrying, 7 rates, 8.. task hashes
 -- ARGV: 1 token, 2 ms a fresh server-made id is remembered, 3 ms another id is remembered,
---       then per task: id, lane 1-3 or 0, entry or '', run, final state
+--       4 channel of the finished, then per task: id, lane 1-3 or 0, entry or '', run, final state
 -- Returns: how many hashes were settled
 if stale() then return STALE end
-local settled = 0
+local settled, told = 0, {}
 
 local function leave(key, id, hash)
   if hash.place == 'ready' and hash.entry then
@@ -26,9 +27,9 @@ local function forget_later(key, hash)
   end
 end
 
-for i = 4, #ARGV, 5 do
+for i = 5, #ARGV, 5 do
   local id, lane, entry, run, state = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
-  local key = KEYS[8 + (i - 4) / 5]
+  local key = KEYS[8 + (i - 5) / 5]
   if entry ~= '' then drop_entry(KEYS[1 + lane], entry) end
   local hash = {}
   local fields = {'run', 'place', 'lane', 'entry', 'fresh', 'mirrored', 'jid'}
@@ -39,7 +40,11 @@ for i = 4, #ARGV, 5 do
     redis.call('HDEL', key, 'envelope', 'entry', 'due', 'suspect', 'cancel', 'nonce', 'worker')
     forget_later(key, hash)
     settled = settled + 1
+    told[#told + 1] = id
+  elseif not hash.run then
+    told[#told + 1] = id
   end
 end
+if #told > 0 then redis.call('PUBLISH', ARGV[4], table.concat(told, '\n')) end
 if settled > 0 then bump(KEYS[7], 's', settled) end
 return settled
