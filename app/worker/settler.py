@@ -115,14 +115,13 @@ class Settler:
 
     async def _held(self, batch: list[Outgoing]) -> tuple[list[Outgoing], list[Outgoing]]:
         """Those whose lease is surely held, and those of which Redis could not be asked."""
-        # A batch comes again when half of it failed: what went on is not recorded twice.
-        batch = [each for each in batch if each.claim.phase is Phase.SETTLING]
+        batch = _still_settling(batch)
         now = monotonic_ms()
         doubtful = [each.claim for each in batch if each.claim.held_until_ms <= now]
         if doubtful:
             await self._heartbeat.renew(doubtful)
             now = monotonic_ms()
-        alive = [each for each in batch if not each.claim.lost]
+        alive = _still_settling(batch)
         held = [each for each in alive if each.claim.held_until_ms > now]
         return held, [each for each in alive if each.claim.held_until_ms <= now]
 
@@ -206,6 +205,11 @@ class Settler:
         assert isinstance(again, Again)  # noqa: S101 - as above
         attempt = claim.attempt_record(self._consumer, again.outcome, again.error)
         return claim.open_write("failed", due_ms=again.due_ms, attempt=attempt)
+
+
+def _still_settling(batch: list[Outgoing]) -> list[Outgoing]:
+    # Not what was lost, and not what went on to Redis when the rest of its batch failed.
+    return [each for each in batch if each.claim.phase is Phase.SETTLING]
 
 
 def _settle(claim: Claim, leftover: Leftover) -> Settle:

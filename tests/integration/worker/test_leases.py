@@ -82,6 +82,25 @@ async def test_the_late_outcome_of_a_paused_worker_writes_nothing(house):
     assert await owner(house) == "thief"
 
 
+async def test_an_outcome_that_waits_for_the_ledger_is_dropped_when_the_lease_is_lost(house):
+    def go_away(payload, context):
+        house.ledger.away = True
+
+    house.mail.do = go_away
+    await house.submit_one()
+    worker = house.worker(lease_ms=1_000)
+    await eventually(lambda: house.mail.calls)
+    await steal(house)
+    await eventually(lambda: house.metric("lease_lost_total") == 1)
+    house.ledger.away = False
+    house.mail.do = lambda _payload, _context: None
+    await house.submit_one("b")
+    await house.ends("b", "succeeded")
+    await eventually(lambda: worker.slots.held == 0)
+    assert await house.record("a") is None
+    assert await owner(house) == "thief"
+
+
 async def test_an_outcome_within_a_doubtful_but_held_lease_is_written(house):
     gate = house.mail.do = Gate()
     await house.submit_one()
