@@ -134,7 +134,5 @@ def _copies(place: Place, count: int) -> Iterator[bytes]:
 
 
 BENCH: Final = Bench(
-    "rehydrate",
-    "a raw-frame replay (prefetch 2,000, one create-if-absent EVALSHA per 500, ack multiple)",
-    _open,
+    "rehydrate", "a raw-frame replay (prefetch 2,000, one EVALSHA per 500, ack multiple)", _open
 )
