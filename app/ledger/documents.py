@@ -106,6 +106,7 @@ def record(key: TaskKey, document: dict[str, Any]) -> LedgerRecord:
         open=_open(document.get("open")),
         attempts=attempts,
         about=_about(document.get("about")),
+        redriven=document.get("redriven", False),
     )
 
 

@@ -66,6 +66,13 @@ class Ledger(Protocol):
             InvalidTask: the cursor is none of this list.
         """
 
+    async def note_redriven(self, keys_runs: Sequence[tuple[TaskKey, int]]) -> None:
+        """Note that each run is open and its copy confirmed: the parked run before it is left.
+
+        Counts and searches leave the record out until a later run finishes. Nothing happens where
+        that run or a later one has finished, or where there is no record; repeating is harmless.
+        """
+
     async def finished_ids(self, tenant: str, queue: str) -> Mapping[str, str]:
         """Task id -> state of all finished tasks of a queue (for drills and small queues)."""
 
@@ -83,7 +90,7 @@ class Ledger(Protocol):
         """Say whether a queue is paused; whether there is such a queue. Creates none."""
 
     async def parked_counts(self, tenant: str, queue: str) -> Mapping[str, int]:
-        """How many tasks of a queue are ``dead`` and ``suspended``."""
+        """How many tasks of a queue are ``dead`` and ``suspended``, those redriven not counted."""
 
     async def acquire_lease(self, name: str, owner: str, ttl_ms: int) -> bool:
         """Take a free, expired or own lease."""

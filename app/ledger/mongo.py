@@ -174,6 +174,13 @@ class MongoLedger:
             found = await cursor.max_time_ms(int(self._timeout_s * 1000)).to_list(None)
         return page_of([documents.record(documents.key(each), each) for each in found], query.limit)
 
+    async def note_redriven(self, keys_runs: Sequence[tuple[TaskKey, int]]) -> None:
+        """One unordered bulk."""
+        operations = [updates.redriven_operation(key, run) for key, run in keys_runs]
+        if operations:
+            async with self._deadline():
+                await self._records.bulk_write(operations, ordered=False)
+
     async def finished_ids(self, tenant: str, queue: str) -> dict[str, str]:
         """Every finished task of a queue."""
         query = {"tenant": tenant, "queue": queue, "finished.state": {"$exists": True}}
@@ -223,7 +230,7 @@ class MongoLedger:
         async with self._deadline():
             for state in ("dead", "suspended"):
                 counts[state] = await self._records.count_documents(
-                    {"tenant": tenant, "queue": queue, "finished.state": state}
+                    {"tenant": tenant, "queue": queue, "finished.state": state, "redriven": False}
                 )
         return counts
 

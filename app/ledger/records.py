@@ -163,6 +163,8 @@ class LedgerRecord:
     open: OpenPart | None
     attempts: tuple[AttemptRecord, ...]
     about: About | None = None
+    redriven: bool = False
+    """The next run is open, so ``finished`` waits for nobody any more."""
 
 
 @dataclass(frozen=True, slots=True)

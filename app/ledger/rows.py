@@ -84,6 +84,14 @@ def record_open(db: sqlite3.Connection, write: OpenWrite) -> bool:
     return True
 
 
+def note_redriven(db: sqlite3.Connection, key: TaskKey, run: int) -> None:
+    """Note that ``run`` is open, beside the outcome of a lower one."""
+    db.execute(
+        "UPDATE records SET redriven = 1 WHERE id = ? AND finished_run BETWEEN 1 AND ?",
+        (key.full, run - 1),
+    )
+
+
 def standing(row: sqlite3.Row) -> Standing:
     """What an ask needs of a row."""
     return Standing(
@@ -110,6 +118,7 @@ def record(key: TaskKey, row: sqlite3.Row) -> LedgerRecord:
         open=_open(row),
         attempts=tuple(attempt_from(each) for each in orjson.loads(row["attempts"])),
         about=_about(row),
+        redriven=bool(row["redriven"]),
     )
 
 

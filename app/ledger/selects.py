@@ -11,6 +11,10 @@ from app.state import PARKED
 
 ONLY_PARKED = "finished_state IN ('dead', 'suspended')"
 """Word for word the condition of the partial index, or SQLite does not use it."""
+PARKED_COUNTS = (
+    "SELECT finished_state AS state, count(*) AS n FROM records WHERE tenant = ? AND queue = ?"
+    " AND finished_state IN ('dead', 'suspended') AND redriven = 0 GROUP BY finished_state"
+)
 
 
 def select(query: RecordQuery, *, include_redriven: bool, rows_max: int) -> tuple[str, list[Any]]:

@@ -132,6 +132,15 @@ class SqliteLedger:
 
         return await self._run(work)
 
+    async def note_redriven(self, keys_runs: Sequence[tuple[TaskKey, int]]) -> None:
+        """One transaction."""
+
+        def work(db: sqlite3.Connection) -> None:
+            for key, run in keys_runs:
+                rows.note_redriven(db, key, run)
+
+        await self._run(work)
+
     async def finished_ids(self, tenant: str, queue: str) -> dict[str, str]:
         """Every finished task of a queue."""
 
@@ -188,11 +197,7 @@ class SqliteLedger:
         """Counted from the index."""
 
         def work(db: sqlite3.Connection) -> dict[str, int]:
-            found = db.execute(
-                "SELECT finished_state AS state, count(*) AS n FROM records WHERE tenant = ? AND"
-                " queue = ? AND finished_state IN ('dead', 'suspended') GROUP BY finished_state",
-                (tenant, queue),
-            )
+            found = db.execute(selects.PARKED_COUNTS, (tenant, queue))
             return {"dead": 0, "suspended": 0} | {row["state"]: row["n"] for row in found}
 
         return await self._run(work)

@@ -72,6 +72,11 @@ def finish_operation(write: Finish, record_days: int) -> UpdateOne:
     )
 
 
+def redriven_operation(key: TaskKey, run: int) -> UpdateOne:
+    """Note that ``run`` is open, beside the outcome of a lower one."""
+    return UpdateOne({"_id": key.full, "finished.run": {"$lt": run}}, {"$set": {"redriven": True}})
+
+
 def open_operation(write: OpenWrite) -> UpdateOne:
     """Record how far a run got.
 

@@ -89,6 +89,10 @@ class LedgerGate:
             lambda: self._ledger.search(query, include_redriven=include_redriven)
         )
 
+    async def note_redriven(self, keys_runs: Sequence[tuple[TaskKey, int]]) -> None:
+        """Note that runs are open again and their copies confirmed."""
+        await self._pass(lambda: self._ledger.note_redriven(keys_runs))
+
     async def finish(self, writes: Sequence[Finish]) -> list[FinishResult]:
         """Record outcomes."""
         return await self._pass(lambda: self._ledger.finish(writes))

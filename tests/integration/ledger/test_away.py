@@ -27,6 +27,7 @@ CALLS = {
     "ask": lambda ledger: ledger.ask([key()]),
     "get": lambda ledger: ledger.get(key()),
     "search": lambda ledger: ledger.search(RecordQuery("acme")),
+    "note_redriven": lambda ledger: ledger.note_redriven([(key(), 2)]),
     "finished_ids": lambda ledger: ledger.finished_ids("acme", "mail"),
     "ensure_queue": lambda ledger: ledger.ensure_queue("acme", "mail", 10),
     "queues": lambda ledger: ledger.queues(),
