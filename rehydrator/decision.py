@@ -56,6 +56,7 @@ class Quarantine:
     detail: str
 
 
+UNKNOWN: Final = Hold(known=False)
 Verdict = Hold | Ack | Restore | Quarantine
 
 
@@ -69,7 +70,7 @@ def decide(
 ) -> Verdict:
     """What to do with a copy of ``run``; None for a store that gave no answer."""
     if redis is None:
-        return Hold(known=False)
+        return UNKNOWN
     if ledger is None:
         return Hold(known=not needs_ledger(run, request_digest, redis))
     recorded = ledger.standing

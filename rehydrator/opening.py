@@ -4,14 +4,15 @@ Everything here is void with the source, and with every generation it was learnt
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from app.amqp.message import Copy, Unreadable
 from rehydrator.acting import Actions, Notes
 from rehydrator.arrivals import Arrivals, Home, sort
+from rehydrator.decision import UNKNOWN
 from rehydrator.fence import Fences
-from rehydrator.holdings import Holdings, Suspect, held, parts
+from rehydrator.holdings import Held, Holdings, Suspect, held, parts
 from rehydrator.look import look
 from rehydrator.rate import Rate
 from rehydrator.redis_queue import RedisQueues, Stores
@@ -94,20 +95,30 @@ class Opening:
             StaleGeneration: Redis has another history; this opening must end.
             Unavailable: a store is away; what was not looked at stays new.
         """
-        for part in parts(self.holdings.new, PART):
-            await self._actions.act(part, await look(self._stores.ledger, part, ask_all=ask_all))
+        await self._look_at(self.holdings.new, ask_all=ask_all)
         await self._actions.clear_suspects()
 
-    async def sweep(self, *, ask_all: bool) -> None:
+    async def sweep(self, *, ask_all: bool) -> bool:
         """Look again at what is held, and refresh what has lain too long.
+
+        False: the ledger, where it was needed, gave no answer.
 
         Raises:
             BodiesNeeded, StaleGeneration: this opening must end.
             Unavailable: a store is away.
         """
-        for part in parts(self.holdings.held, PART):
-            await self._actions.act(part, await look(self._stores.ledger, part, ask_all=ask_all))
+        answered = await self._look_at(self.holdings.held, ask_all=ask_all)
         await self._refreshing.step()
+        return answered
+
+    async def _look_at(self, copies: Sequence[Held], *, ask_all: bool) -> bool:
+        for part in parts(copies, PART):
+            verdicts = await look(self._stores.ledger, part, ask_all=ask_all)
+            await self._actions.act(part, verdicts)
+            if UNKNOWN in verdicts:
+                # The ledger is away: not to wait for its deadline with each part.
+                return False
+        return True
 
     async def reach_for_fence(self) -> None:
         """Widen a full window behind which the fence may lie.

@@ -174,8 +174,11 @@ class QueueService:
     async def _sweep(self, opening: Opening) -> None:
         began_s = time.monotonic()
         ask_all = began_s >= self._ask_at_s
-        await opening.sweep(ask_all=ask_all)
+        answered = await opening.sweep(ask_all=ask_all)
         ended_s = time.monotonic()
+        if not answered:
+            self._sweep_at_s = ended_s + self._pace.retry_s
+            return
         if ask_all:
             self._ask_at_s = ended_s + self._pace.ask_all_s
         pause_s = max(self._pace.sweep_s, self._pace.share * (ended_s - began_s))

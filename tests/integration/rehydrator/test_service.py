@@ -219,6 +219,23 @@ async def test_while_redis_is_away_nothing_leaves(make_world, private_redis):
         assert (await world.broker.task("a"))["state"] == "succeeded"
 
 
+async def test_a_copy_waits_until_redis_takes_the_settling(make_world, private_redis):
+    """A Redis that reads and does not write (a demoted one): the copy is the last to go."""
+    world = await make_world(redis_url=private_redis.url)
+    await world.accept(envelope("a"))
+    async with world.service() as service:
+        await service.noted(present=1)
+        await world.at_rest()
+        await world.broker.raw.replicaof("127.0.0.1", 1)
+        await world.record(envelope("a"))
+        await asyncio.sleep(1)
+        assert service.count("finished") == 0
+        await world.broker.raw.replicaof("no", "one")
+        await service.noted(finished=1)
+        assert (await world.broker.task("a"))["state"] == "succeeded"
+    assert await world.ready() == 0
+
+
 async def test_while_the_ledger_is_away_nothing_leaves_and_nothing_is_restored(
     make_world, mongo_url
 ):
@@ -254,6 +271,18 @@ async def test_a_new_generation_is_complete_when_everything_up_to_a_fence_was_lo
         await service.noted(restored=10)
         await world.at_rest()
     assert await world.ready() == 10
+
+
+async def test_what_was_learnt_of_an_earlier_generation_is_void(world):
+    """Rule 1: held copies count as looked at again only when they were, whatever the pace."""
+    await world.accept(*many(10))
+    async with world.service(pace=replace(FAST, sweep_s=60)) as service:
+        await service.noted(present=10)
+        await world.at_rest()
+        await world.broker.lose_everything()
+        await world.at_rest()
+        assert service.count("restored") == 10
+    assert len(await world.broker.ready_ids()) == 10
 
 
 async def test_a_generation_stays_pending_while_a_copy_could_not_be_judged(world):

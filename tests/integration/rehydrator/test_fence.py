@@ -1,0 +1,107 @@
+"""The fence: nothing counts as looked at because of a mark that came too early (rule 11)."""
+
+from contextlib import AsyncExitStack
+
+import pytest
+
+from rehydrator.opening import Opening
+from rehydrator.redis_queue import RedisQueues
+from rehydrator.report import Tally
+from rehydrator.source import CopySource
+from rehydrator.stores import open_stores
+from tests.integration.rehydrator.world import many
+from tests.support.envelopes import QUEUE, envelope
+from tests.support.eventually import eventually
+
+
+@pytest.fixture
+async def open_copies(world):
+    async with AsyncExitStack() as stack:
+        stores, topology = open_stores(world.settings, stack, process="test")
+        await stores.ledger.open()
+        await topology.declare(QUEUE)
+
+        async def open_copies(prefetch=100):
+            queues = RedisQueues(stores)
+            queues.of(world.name)
+            source = await CopySource.open(world.rabbitmq_url, QUEUE, prefetch=prefetch)
+            return Opening(stores, QUEUE, queues, source, Tally())
+
+        yield open_copies
+
+
+async def arrived(opening, n):
+    await eventually(lambda: opening.source.waiting == n)
+
+
+async def test_a_fence_does_not_pass_over_copies_nobody_could_judge(world, open_copies):
+    await world.copy(*many(3))
+    opening = await open_copies()
+    await opening.publish_fence()
+    await arrived(opening, 4)
+    with world.locked_ledger():
+        assert await opening.take(10, 0) == 4
+        await opening.look(ask_all=True)
+        assert opening.fences.seen
+        assert not opening.fence_passed
+    await opening.look(ask_all=True)
+    assert opening.fence_passed
+    assert len(await world.broker.ready_ids()) == 3
+    await opening.close()
+
+
+async def test_a_fence_does_not_pass_over_what_is_not_yet_in_the_quarantine(world, open_copies):
+    await world.accept(envelope("a"))
+    await world.copy(envelope("a", payload={"to": "somebody else"}))
+    opening = await open_copies()
+    await opening.publish_fence()
+    await arrived(opening, 3)
+    await opening.take(10, 0)
+    for copy in opening.holdings.new[1:]:
+        opening._actions._conflict(copy, "another request")
+    opening.holdings.keep(opening.holdings.new)
+    assert not opening.fence_passed
+    await opening.look(ask_all=True)
+    assert opening.fence_passed
+    await opening.close()
+
+
+async def test_the_fence_of_an_earlier_opening_counts_for_nothing(world, open_copies):
+    earlier = await open_copies()
+    await earlier.publish_fence()
+    await earlier.close()
+    await eventually(lambda: world.is_ready(1))
+    await world.accept(envelope("a"))
+    opening = await open_copies(prefetch=1)
+    await opening.publish_fence()
+    assert await opening.take(1, 5_000) == 1
+    assert not opening.fences.seen
+    assert opening.fences.waiting
+    await opening.take(1, 5_000)
+    await opening.look(ask_all=True)
+    assert [copy.task_id for copy in opening.holdings.held] == ["a"]
+    assert not opening.fence_passed
+    await opening.reach_for_fence()
+    await opening.take(1, 5_000)
+    assert opening.fence_passed
+    await opening.close()
+    assert await world.ready() == 1
+
+
+async def test_on_several_channels_what_came_before_the_fence_is_waited_for(world, open_copies):
+    await world.accept(*many(60))
+    opening = await open_copies(prefetch=30)
+    for _ in range(2):
+        await opening.source.grow()
+    await opening.publish_fence()
+    await arrived(opening, 61)
+    while not opening.fences.seen:
+        assert not opening.fence_passed
+        await opening.take(7, 1_000)
+        await opening.look(ask_all=True)
+    while not opening.fence_passed:
+        await opening.take(7, 1_000)
+        await opening.look(ask_all=True)
+    assert len(opening.holdings.held) == 60
+    assert await opening.close()
+    assert await world.ready() == 60
