@@ -5,8 +5,11 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
+
 from app.ledger.records import (
     About,
+    ActionRecord,
     AttemptRecord,
     ErrorInfo,
     FinishedPart,
@@ -108,6 +111,19 @@ def record(key: TaskKey, document: dict[str, Any]) -> LedgerRecord:
         about=_about(document.get("about")),
         redriven=document.get("redriven", False),
     )
+
+
+def action_document(record: ActionRecord) -> dict[str, Any]:
+    """An action without its id; the target as text, for its names are a stranger's."""
+    document = asdict(record)
+    del document["id"]
+    return {**document, "target": orjson.dumps(record.target).decode()}
+
+
+def action_record(document: Mapping[str, Any]) -> ActionRecord:
+    """The reverse of ``action_document``."""
+    members = {**document, "target": orjson.loads(document["target"])}
+    return ActionRecord(id=members.pop("_id"), **members)
 
 
 def quarantine_document(record: QuarantineRecord) -> dict[str, Any]:

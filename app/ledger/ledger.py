@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from app.ledger.records import (
+    ActionRecord,
     Finish,
     FinishResult,
     LeaseView,
@@ -109,6 +110,12 @@ class Ledger(Protocol):
 
     async def rehydrations(self, limit: int) -> list[RehydrationRecord]:
         """The latest runs, newest first."""
+
+    async def record_action(self, record: ActionRecord) -> None:
+        """Write what an operator did, replacing an older record of the same id."""
+
+    async def actions(self, limit: int) -> list[ActionRecord]:
+        """The latest actions, newest first."""
 
     async def put_quarantine(self, record: QuarantineRecord) -> None:
         """Keep a copy for a person; repeating it changes nothing."""

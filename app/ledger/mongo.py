@@ -22,6 +22,7 @@ from app.ledger import documents, searches, updates
 from app.ledger.bulk import Documents, Operation, decide
 from app.ledger.paging import page_of
 from app.ledger.records import (
+    ActionRecord,
     Finish,
     FinishResult,
     LeaseView,
@@ -65,6 +66,7 @@ class MongoLedger:
         self._queues: Documents = database["queues"]
         self._leases: Documents = database["leases"]
         self._runs: Documents = database["rehydrations"]
+        self._actions: Documents = database["actions"]
         self._quarantine: Documents = database["quarantine"]
         self._facts: Documents = database["facts"]
         self._env = env
@@ -85,6 +87,7 @@ class MongoLedger:
             await self._records.create_index(
                 searches.BY_PARKED, partialFilterExpression=searches.ONLY_PARKED
             )
+            await self._actions.create_index([("at_ms", 1), ("_id", 1)])
             await self._queues.create_index([("tenant", 1), ("slot", 1)], unique=True)
             known = await self._facts.find_one_and_update(
                 {"_id": "identity"},
@@ -283,6 +286,19 @@ class MongoLedger:
         async with self._deadline():
             found = await self._runs.find().sort("started_at_ms", -1).limit(limit).to_list(None)
         return [RehydrationRecord(id=d.pop("_id"), **d) for d in found]
+
+    async def record_action(self, record: ActionRecord) -> None:
+        """Replace by id."""
+        document = documents.action_document(record)
+        async with self._deadline():
+            await self._actions.replace_one({"_id": record.id}, document, upsert=True)
+
+    async def actions(self, limit: int) -> list[ActionRecord]:
+        """Newest first."""
+        newest_first = [("at_ms", -1), ("_id", -1)]
+        async with self._deadline():
+            found = await self._actions.find().sort(newest_first).limit(limit).to_list(None)
+        return [documents.action_record(d) for d in found]
 
     async def put_quarantine(self, record: QuarantineRecord) -> None:
         """Insert unless there."""

@@ -234,6 +234,23 @@ class RehydrationRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class ActionRecord:
+    """What an operator did, to how many tasks.
+
+    ``target`` says which, as asked for: ids, a filter, or all; it is JSON.
+    """
+
+    id: str
+    at_ms: int
+    who: str
+    action: str
+    queue: str
+    tenant: str
+    target: Mapping[str, Any]
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class QuarantineRecord:
     """A copy nobody may act on before a person looked at it."""
 

@@ -17,9 +17,10 @@ import orjson
 
 from app.clock import now_ms
 from app.errors import LedgerMismatch, QueueLimitReached, Unavailable
-from app.ledger import rows, selects
+from app.ledger import kept_rows, rows, selects
 from app.ledger.paging import page_of
 from app.ledger.records import (
+    ActionRecord,
     Finish,
     FinishResult,
     LeaseView,
@@ -243,23 +244,19 @@ class SqliteLedger:
 
     async def put_rehydration(self, record: RehydrationRecord) -> None:
         """Replace by id."""
-        await self._run(
-            lambda db: db.execute(
-                "INSERT OR REPLACE INTO rehydrations (id, at, document) VALUES (?, ?, ?)",
-                (record.id, record.started_at_ms, orjson.dumps(asdict(record))),
-            )
-        )
+        await self._run(lambda db: kept_rows.put_rehydration(db, record))
 
     async def rehydrations(self, limit: int) -> list[RehydrationRecord]:
         """Newest first."""
+        return await self._run(lambda db: kept_rows.rehydrations(db, limit))
 
-        def work(db: sqlite3.Connection) -> list[RehydrationRecord]:
-            found = db.execute(
-                "SELECT document FROM rehydrations ORDER BY at DESC LIMIT ?", (limit,)
-            )
-            return [RehydrationRecord(**orjson.loads(row["document"])) for row in found]
+    async def record_action(self, record: ActionRecord) -> None:
+        """Replace by id."""
+        await self._run(lambda db: kept_rows.record_action(db, record))
 
-        return await self._run(work)
+    async def actions(self, limit: int) -> list[ActionRecord]:
+        """Newest first."""
+        return await self._run(lambda db: kept_rows.actions(db, limit))
 
     async def put_quarantine(self, record: QuarantineRecord) -> None:
         """Insert unless there."""

@@ -11,6 +11,7 @@ from typing import TypeVar
 from app.errors import Unavailable
 from app.ledger.ledger import Ledger
 from app.ledger.records import (
+    ActionRecord,
     Finish,
     FinishResult,
     LedgerRecord,
@@ -112,6 +113,14 @@ class LedgerGate:
     async def parked_counts(self, tenant: str, queue: str) -> Mapping[str, int]:
         """How many tasks of a queue wait for a person."""
         return await self._pass(lambda: self._ledger.parked_counts(tenant, queue))
+
+    async def record_action(self, record: ActionRecord) -> None:
+        """Write what an operator did."""
+        await self._pass(lambda: self._ledger.record_action(record))
+
+    async def actions(self, limit: int) -> list[ActionRecord]:
+        """The latest actions, newest first."""
+        return await self._pass(lambda: self._ledger.actions(limit))
 
     async def _pass(self, call: Callable[[], Awaitable[T]]) -> T:
         if self._away_because:

@@ -10,7 +10,7 @@ from pymongo.errors import PyMongoError
 
 from app.errors import SettingsError, Unavailable
 from app.ledger.mongo import MongoLedger
-from app.ledger.records import QuarantineRecord, RecordQuery, RehydrationRecord
+from app.ledger.records import ActionRecord, QuarantineRecord, RecordQuery, RehydrationRecord
 from app.ledger.sqlite import SqliteLedger
 from tests.integration.ledger.conftest import program
 from tests.integration.ledger.material import AT_MS, attempt, finish, key, keys, opening
@@ -39,6 +39,10 @@ CALLS = {
     "release_lease": lambda ledger: ledger.release_lease("mail", "me"),
     "put_rehydration": lambda ledger: ledger.put_rehydration(RehydrationRecord("r", "x", AT_MS)),
     "rehydrations": lambda ledger: ledger.rehydrations(5),
+    "record_action": lambda ledger: ledger.record_action(
+        ActionRecord("a", AT_MS, "ada", "discard", "mail", "acme", {}, 0)
+    ),
+    "actions": lambda ledger: ledger.actions(5),
     "put_quarantine": lambda ledger: ledger.put_quarantine(
         QuarantineRecord("q", "r", "mail", "acme", "t", {}, b"", AT_MS)
     ),

@@ -11,7 +11,7 @@ from tests.support.eventually import eventually
 
 async def test_mongodb_acknowledges_what_a_majority_has_journaled(mongo_url):
     ledger = MongoLedger(mongo_url, env="test", record_days=30, timeout_ms=10_000)
-    for name in ("records", "queues", "leases", "runs", "quarantine", "facts"):
+    for name in ("records", "queues", "leases", "runs", "actions", "quarantine", "facts"):
         collection = getattr(ledger, f"_{name}")
         expected = {"w": "majority", "j": True, "wtimeout": 10_000}
         assert collection.write_concern.document == expected

@@ -8,7 +8,13 @@ import pytest
 
 from app.errors import QueueLimitReached
 from app.ledger.mongo import MongoLedger
-from app.ledger.records import LeaseView, QuarantineRecord, QueueRecord, RehydrationRecord
+from app.ledger.records import (
+    ActionRecord,
+    LeaseView,
+    QuarantineRecord,
+    QueueRecord,
+    RehydrationRecord,
+)
 from tests.integration.ledger.material import AT_MS, finish, key, keys, opening, part
 from tests.support.eventually import eventually
 
@@ -188,6 +194,34 @@ async def test_rehydrations_are_replaced_by_id_and_listed_newest_first(ledger):
     await ledger.put_rehydration(done)
     assert await ledger.rehydrations(10) == [runs[2], done, runs[1]]
     assert await ledger.rehydrations(1) == [runs[2]]
+
+
+def action(name="a1", at_ms=AT_MS, **more):
+    members = {"who": "ada", "action": "discard", "target": {"all": True}, "count": 2} | more
+    return ActionRecord(id=name, at_ms=at_ms, queue="mail", tenant="acme", **members)
+
+
+async def test_actions_are_listed_newest_first(ledger):
+    records = [action(f"a{n}", AT_MS + n // 2) for n in (3, 5, 4, 2)]
+    for record in records:
+        await ledger.record_action(record)
+    assert [each.id for each in await ledger.actions(10)] == ["a5", "a4", "a3", "a2"]
+    assert [each.id for each in await ledger.actions(2)] == ["a5", "a4"]
+
+
+async def test_an_action_is_written_once_and_its_end_replaces_its_beginning(ledger):
+    for record in (action(count=0), action(count=0), action(count=7)):
+        await ledger.record_action(record)
+    assert await ledger.actions(10) == [action(count=7)]
+
+
+async def test_the_target_of_an_action_is_kept_as_asked(ledger):
+    target = {
+        "filter": {"$where": "1", "a.b": [1, 2.5, None, True], "": {"nul\x00": "\x00 ✓"}},
+        "ids": ["t1", "t2"],
+    }
+    await ledger.record_action(action(target=target))
+    assert await ledger.actions(1) == [action(target=target)]
 
 
 def quarantined(name, at_ms=AT_MS, **more):
