@@ -1,0 +1,27 @@
+"""The demo, smaller: what is wiped comes back, and the drill's own books say so."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.timeout(180)
+def test_a_wiped_redis_loses_nothing():
+    done = subprocess.run(
+        [sys.executable, "-m", "app.cli", "drill", "--scenario=redis-wipe", "--tasks=300", "--json"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=170,
+    )
+    assert done.stdout, done.stderr
+    document = json.loads(done.stdout)
+    assert document["verdict"] == "ok", document
+    assert done.returncode == 0
+    assert (document["submitted"], document["accepted"]) == (300, 300)
+    assert (document["lost"], document["duplicateResults"], document["copiesLeft"]) == (0, 0, 0)
+    assert document["restored"] > 0
+    (fault,) = document["faults"]
+    assert sum(fault["inFlight"].values()) > 0
