@@ -1,4 +1,4 @@
-"""The producer's verbs: enqueue, redrive, look, and whether a copy is confirmed."""
+"""The producer's verbs: enqueue, redrive, look, list, and whether a copy is confirmed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Literal, cast
 
 from app.broker.connection import Argument, RedisConnection
 from app.broker.keys import QueueKeys
+from app.broker.listing import list_open
 from app.envelope import PRIORITIES, Envelope
 from app.state import TaskState
 
@@ -97,6 +98,19 @@ class Intake:
         names = [keys.generation, *keys.lanes, *(keys.task(task_id) for task_id in task_ids)]
         replies = await self._redis.script("look", names, [token])
         return [_sighting(*reply) for reply in replies]
+
+    async def list_open(
+        self, token: str, state: TaskState, cursor: str, limit: int
+    ) -> tuple[list[str], str]:
+        """Ids of tasks in one open state and the cursor of the next page.
+
+        ``cursor`` is '' for the first page; '' comes back with the last. A page may be short, or
+        empty, before the end. Running: handed to a worker, be it that it starts in a moment.
+
+        Raises:
+            InvalidTask: not a cursor that such a list gave.
+        """
+        return await list_open(self._redis, self._keys, token, state, cursor, limit)
 
     async def mirrored(self, token: str, tasks: Sequence[tuple[str, int]]) -> list[bool | None]:
         """Whether (task id, run) carries the mark of a confirmed copy; None: no such hash."""
