@@ -14,6 +14,7 @@ LifeboatError
 ├── EnvelopeError        bytes that are no envelope
 │   └── UnsupportedSchema   written by a newer Lifeboat
 ├── Unavailable          a store is away or too slow: the outcome is unknown
+│   ├── AcceptanceUnknown   a submit nobody could confirm: repeat it under its id
 │   └── StaleGeneration  Redis is not the Redis this was learnt from: forget, look again
 ├── RehydrationRunning   one run at a time
 └── Fatal                the process must stop with this sentence
@@ -123,6 +124,14 @@ class Unavailable(LifeboatError):
         self.store = store
         self.detail = detail
         super().__init__(f"{store} is unavailable: {detail}")
+
+
+class AcceptanceUnknown(Unavailable):
+    """A task may have been accepted or not; repeating it under ``task_id`` is harmless."""
+
+    def __init__(self, task_id: str, because: Unavailable) -> None:
+        self.task_id = task_id
+        super().__init__(because.store, because.detail)
 
 
 class StaleGeneration(Unavailable):

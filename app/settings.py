@@ -123,6 +123,10 @@ class Settings(BaseSettings):
     limit_queues: int = Field(200, ge=1, description="Queues a tenant may have.")
     # A record holds envelope, result and 200 errors; a MongoDB document at most 16 MiB.
     limit_envelope: int = Field(MIB, ge=1_024, le=6 * MIB, description="Bytes of an envelope.")
+    limit_batch: int = Field(1_000, ge=1, le=10_000, description="Tasks in a batch.")
+    limit_batch_bytes: int = Field(
+        16 * MIB, ge=1_024, le=64 * MIB, description="Bytes of a batch's body."
+    )
     limit_headers: int = Field(
         16_384, ge=1_024, le=65_536, description="Bytes of a request's headers."
     )

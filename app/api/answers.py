@@ -8,7 +8,11 @@ from starlette.responses import Response
 
 
 def json_answer(
-    document: Any, status: int = 200, headers: Mapping[str, str] | None = None
+    document: Any,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    *,
+    media_type: str = "application/json",
 ) -> Response:
     """A JSON answer."""
-    return Response(orjson.dumps(document), status, headers=headers, media_type="application/json")
+    return Response(orjson.dumps(document), status, headers=headers, media_type=media_type)

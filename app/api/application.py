@@ -9,8 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app import __version__
+from app.api.accepting import Accepting
 from app.api.errors import NoSuchMethod, NoSuchRoute, problem_response
-from app.api.routes import health, mirror, queues, tasks
+from app.api.routes import batch, health, mirror, queues, tasks
 from app.api.schemas import submit_components
 from app.errors import InvalidTask, LifeboatError
 from app.metrics import Metrics
@@ -45,7 +46,9 @@ def create_application(settings: Settings, task_queue: TaskQueue, metrics: Metri
     application.add_exception_handler(HTTPException, _not_routed)
     application.add_exception_handler(Exception, _refused)
     look_within_s = CALLS_A_LOOK * settings.store_timeout_ms / 1_000
-    tasks.add_routes(application, task_queue, settings, metrics)
+    rules, accepting = tasks.rules_of(settings), Accepting(metrics, settings.tenant)
+    tasks.add_routes(application, task_queue, settings, rules, accepting)
+    batch.add_routes(application, task_queue, settings, rules, accepting)
     queues.add_routes(application, task_queue, look_within_s)
     mirror.add_routes(application, task_queue, look_within_s)
     health.add_routes(application, task_queue, metrics)

@@ -158,6 +158,8 @@ def problem(error: Exception) -> dict[str, Any]:
         document["errors"] = [_shown(each) for each in found]
     if isinstance(error, errors.DurabilityNotReached):
         document |= {"taskId": error.task_id, "reached": error.reached}
+    if isinstance(error, errors.AcceptanceUnknown | errors.IdempotencyConflict):
+        document["taskId"] = error.task_id
     if isinstance(error, errors.AmbiguousTask):
         document["queues"] = list(error.queues)
     return document

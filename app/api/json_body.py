@@ -86,6 +86,56 @@ def parse(raw: bytes, depth_max: int) -> Any:
     return value
 
 
+def parse_array(raw: bytes, depth_max: int) -> list[dict[str, Any] | InvalidTask]:
+    """A body that must be a JSON array of objects; each object, or why that item is none we take.
+
+    Raises:
+        MalformedJson: not JSON, or a key is given twice.
+        InvalidTask: no array.
+    """
+    value, is_exact = _parse_unlimited(raw, depth_max)
+    if not isinstance(value, list):
+        raise InvalidTask(FieldProblem("#", "Must be a JSON array of tasks."))
+    return [_item(each, depth_max, is_exact=is_exact) for each in value]
+
+
+def parse_lines(raw: bytes, depth_max: int) -> list[dict[str, Any] | MalformedJson | InvalidTask]:
+    """Newline-delimited JSON objects, each judged by itself; empty lines count as none."""
+    return [_line(each, depth_max) for each in raw.split(b"\n") if each.strip()]
+
+
+def _line(raw: bytes, depth_max: int) -> dict[str, Any] | MalformedJson | InvalidTask:
+    try:
+        return parse_object(raw, depth_max)
+    except (MalformedJson, InvalidTask) as error:
+        return error
+
+
+def _item(value: Any, depth_max: int, *, is_exact: bool) -> dict[str, Any] | InvalidTask:
+    if not isinstance(value, dict):
+        return InvalidTask(FieldProblem("#", "Must be a JSON object."))
+    try:
+        _check_depth(value, depth_max)
+        if not is_exact:
+            _walk(value, _check_integer)
+    except InvalidTask as error:
+        return error
+    return value
+
+
+def _parse_unlimited(raw: bytes, depth_max: int) -> tuple[Any, bool]:
+    """JSON of any depth that the parser bears, and whether all its integers fit into 64 bits."""
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        if _nesting(raw) > depth_max:
+            raise _too_deep("#", depth_max) from error
+        raise MalformedJson(_sentence(raw, error)) from error
+    if _is_canonical(raw, value) or _has_unique_keys(raw, value):
+        return value, True
+    return _load_slowly(raw), False
+
+
 def _is_canonical(raw: bytes, value: Any) -> bool:
     # orjson writes at most 254 levels.
     try:
@@ -131,12 +181,16 @@ def _members(value: Any) -> list[tuple[str | int, Any]]:
 
 
 def _parse_slowly(raw: bytes) -> Any:
-    try:
-        value = json.loads(raw, object_pairs_hook=_unique)
-    except _GivenTwice as error:
-        raise MalformedJson(f"The key {json.dumps(error.key)} is given twice.") from error
+    value = _load_slowly(raw)
     _walk(value, _check_integer)
     return value
+
+
+def _load_slowly(raw: bytes) -> Any:
+    try:
+        return json.loads(raw, object_pairs_hook=_unique)
+    except _GivenTwice as error:
+        raise MalformedJson(f"The key {json.dumps(error.key)} is given twice.") from error
 
 
 class _GivenTwice(Exception):

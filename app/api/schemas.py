@@ -181,6 +181,12 @@ class Problem(_Shown):
     queues: list[str] = []
 
 
+class BatchAnswer(_Shown):
+    """Each task of a batch, in order: its receipt, or why it was refused."""
+
+    items: list[Receipt | Problem]
+
+
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The documented refusals of a route."""
     return {status: {"model": Problem, "description": "A problem."} for status in statuses}
@@ -201,6 +207,21 @@ def submit_documentation() -> dict[str, Any]:
             _header("Prefer", "`wait=N`: answer with the task if it finishes within N seconds."),
             _header("traceparent", "Kept in the task's context."),
         ],
+    }
+
+
+def batch_documentation(lines: str) -> dict[str, Any]:
+    """The same for a batch; ``lines`` is the media type of one task a line."""
+    task = {"$ref": REFERENCE.format(model="SubmitTask")}
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": {"type": "array", "items": task}},
+                lines: {"schema": {"type": "string", "description": "One task a line."}},
+            },
+        },
+        "parameters": [_header("traceparent", "Kept in the context of every task.")],
     }
 
 

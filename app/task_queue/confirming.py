@@ -66,18 +66,27 @@ class Confirmations:
 
         ``token`` is the generation it was accepted under; ``journal_id`` may be empty.
         """
-        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        waiter = _Waiter(token, task_id, run, _position(journal_id), future)
-        self._waiting.add(waiter)
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look_while_waited(), name="confirmations")
+        waiter = self._enter(token, task_id, run, journal_id)
         try:
             async with asyncio.timeout(within_ms / 1000):
-                return await future
+                return await waiter.reached
         except TimeoutError:
             return False
         finally:
             self._waiting.discard(waiter)
+
+    async def wait_for_all(
+        self, token: str, tasks: Sequence[tuple[str, int, str]], within_ms: int
+    ) -> list[bool]:
+        """The same for many tasks at once, each (task id, run, journal id); answers in order."""
+        waiters = [self._enter(token, *each) for each in tasks]
+        if not waiters:
+            return []
+        try:
+            await asyncio.wait([each.reached for each in waiters], timeout=within_ms / 1000)
+            return [each.reached.done() and each.reached.result() for each in waiters]
+        finally:
+            self._waiting.difference_update(waiters)
 
     def tell(self, watermark: str) -> None:
         """A mirror announced how far its copies are confirmed."""
@@ -88,6 +97,14 @@ class Confirmations:
         """Stop looking."""
         if self._looking is not None:
             await cancel(self._looking)
+
+    def _enter(self, token: str, task_id: str, run: int, journal_id: str) -> _Waiter:
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        waiter = _Waiter(token, task_id, run, _position(journal_id), future)
+        self._waiting.add(waiter)
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look_while_waited(), name="confirmations")
+        return waiter
 
     async def _look_while_waited(self) -> None:
         loop = asyncio.get_running_loop()

@@ -121,10 +121,14 @@ class OpenQueue:
         (token,) = await self._redis.fields(self.keys.generation, "token")
         return token is not None
 
-    async def accepted_at_ms(self, task_id: str) -> int | None:
-        """When a task Redis knows was first accepted."""
-        (value,) = await self._redis.fields(self.keys.task(task_id), "accepted")
-        return int(value) if value else None
+    async def accepted_at_ms(self, task_ids: Sequence[str]) -> list[int | None]:
+        """When tasks were first accepted, None where Redis does not know one."""
+        if len(task_ids) == 1:
+            (value,) = await self._redis.fields(self.keys.task(task_ids[0]), "accepted")
+            return [int(value) if value else None]
+        found = await self.under_token(lambda token: self.intake.look(token, task_ids))
+        accepted = (each.fields.get("accepted") if each else None for each in found)
+        return [int(value) if value else None for value in accepted]
 
     def _gatherer(self) -> Gatherer[Submission, Accepted]:
         return Gatherer(self.accept_many, max_items=TASKS_A_CALL, lanes=CALLS_AT_A_TIME)

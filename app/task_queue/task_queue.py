@@ -1,7 +1,7 @@
 """``TaskQueue``: what producers and readers ask of Lifeboat, whatever they speak."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
@@ -12,7 +12,7 @@ from app.broker.connection import RedisConnection
 from app.broker.probe import probe_writes
 from app.broker.watermark import Watermarks
 from app.clock import monotonic_ms
-from app.errors import AmbiguousTask, Fatal, TaskNotFound, Unavailable
+from app.errors import AmbiguousTask, Fatal, LifeboatError, TaskNotFound, Unavailable
 from app.ledger.ledger import Ledger
 from app.lifecycle import cancel, wait_for
 from app.names import QueueName
@@ -115,6 +115,17 @@ class TaskQueue:
         """
         with self._watched():
             return await self._submitter.submit(prepared)
+
+    async def submit_many(self, batch: Sequence[Prepared]) -> list[Receipt | LifeboatError]:
+        """Accept tasks, one call to Redis a queue; for each, in order, its receipt or its refusal.
+
+        They wait for their levels together. Refusals are those that ``submit`` raises.
+
+        Raises:
+            LedgerMismatch: the process must stop.
+        """
+        with self._watched():
+            return await self._submitter.submit_many(batch)
 
     async def get(
         self, task_id: str, queue: str | None = None, wait_s: float = 0

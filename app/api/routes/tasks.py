@@ -1,24 +1,23 @@
 """``/v1/tasks``: submit a task, look at one."""
 
-from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Final
 
 from fastapi import FastAPI, Path, Query
-from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api import schemas
+from app.api.accepting import Accepting
 from app.api.answers import json_answer
 from app.api.deadline import within
-from app.api.errors import NoSuchRoute, UnsupportedMediaType
 from app.api.json_body import parse_object, read_body
+from app.api.media_types import JSON, media_type
 from app.api.preferences import origin_of, wait_preferred
+from app.api.routes.raw import RawRoute
 from app.clock import monotonic_ms, now_ms
 from app.envelope import MEDIA_TYPE as ENVELOPE
 from app.errors import TaskNotFound, Unavailable
 from app.handlers.payload import DELIVER, HttpDeliverPayload
-from app.metrics import Metrics
 from app.names import QUEUE_PATTERN, TASK_ID_PATTERN
 from app.settings import Settings
 from app.task_queue.receipt import Receipt
@@ -26,7 +25,6 @@ from app.task_queue.request import Level, Prepared, Rules, read_envelope, read_r
 from app.task_queue.task_queue import TaskQueue
 from app.task_queue.views import is_finished
 
-JSON: Final = "application/json"
 BODY_PER_ENVELOPE: Final = 3
 """JSON with escapes is up to three times as long as the UTF-8 it becomes."""
 CALLS_A_SUBMIT: Final = 4
@@ -39,46 +37,38 @@ Wait = Annotated[
 TaskId = Annotated[str, Path(alias="taskId", pattern=f"^{TASK_ID_PATTERN}$")]
 
 
-class RawRoute(APIRoute):
-    """A route whose endpoint reads the request itself: nothing is parsed before it."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The endpoint as it is."""
-        handler: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
-        return handler
-
-
 class Tasks:
     """The endpoints."""
 
-    def __init__(self, task_queue: TaskQueue, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self, task_queue: TaskQueue, settings: Settings, rules: Rules, accepting: Accepting
+    ) -> None:
         self._task_queue = task_queue
-        self._metrics = metrics
-        self._tenant = settings.tenant
+        self._rules = rules
+        self._accepting = accepting
         self._depth_max = settings.limit_depth
         self._wait_max_s = settings.limit_wait
         self._body_bytes_max = settings.limit_envelope * BODY_PER_ENVELOPE
         store_s = settings.store_timeout_ms / 1_000
         self._submit_within_s = settings.confirm_timeout_ms / 1_000 + CALLS_A_SUBMIT * store_s
         self._look_within_s = CALLS_A_LOOK * store_s
-        self._rules = rules_of(settings)
 
     async def submit(self, request: Request) -> Response:
         """Accept a task and answer with its receipt."""
         began_ms = monotonic_ms()
-        media_type = _media_type(request)
+        given = media_type(request, JSON, ENVELOPE)
         raw = await read_body(request, self._body_bytes_max)
-        prepared = self._prepared(request, media_type, raw)
+        prepared = self._prepared(request, given, raw)
         async with within(self._submit_within_s):
             receipt = await self._task_queue.submit(prepared)
-        self._count(receipt)
+        self._accepting.count(receipt)
         wait_s = wait_preferred(request.headers.getlist("prefer"), self._wait_max_s)
         if wait_s is None:
-            return _receipt_answer(receipt, {})
+            return self._accepting.answer(receipt)
         task = await self._finished(receipt, wait_s - (monotonic_ms() - began_ms) / 1_000)
         applied = {"Preference-Applied": f"wait={wait_s}"}
         if task is None:
-            return _receipt_answer(receipt, applied)
+            return self._accepting.answer(receipt, applied)
         return json_answer(task | {"disposition": receipt.disposition}, 200, applied)
 
     async def get(self, task_id: TaskId, queue: Queue = None, wait: Wait = 0) -> Response:
@@ -87,13 +77,9 @@ class Tasks:
         async with within(self._look_within_s + wait_s):
             return json_answer(await self._task_queue.get(task_id, queue, wait_s))
 
-    async def batch(self, request: Request) -> Response:
-        """Not there yet; without this its path would be a task's that knows no POST."""
-        raise NoSuchRoute(f"There is nothing at {request.url.path}.")
-
-    def _prepared(self, request: Request, media_type: str, raw: bytes) -> Prepared:
+    def _prepared(self, request: Request, given: str, raw: bytes) -> Prepared:
         body = parse_object(raw, self._depth_max)
-        if media_type == ENVELOPE:
+        if given == ENVELOPE:
             return read_envelope(raw, self._rules)
         headers = request.headers
         origin = origin_of(headers.getlist("idempotency-key"), headers.getlist("traceparent"))
@@ -108,12 +94,6 @@ class Tasks:
         except (Unavailable, TaskNotFound):
             return None
         return task if is_finished(task) else None
-
-    def _count(self, receipt: Receipt) -> None:
-        if receipt.disposition != "duplicate":
-            self._metrics.tasks_accepted.labels(
-                self._tenant, receipt.queue, receipt.reached, receipt.accepted_by
-            ).inc()
 
 
 def rules_of(settings: Settings) -> Rules:
@@ -130,10 +110,14 @@ def rules_of(settings: Settings) -> Rules:
 
 
 def add_routes(
-    application: FastAPI, task_queue: TaskQueue, settings: Settings, metrics: Metrics
+    application: FastAPI,
+    task_queue: TaskQueue,
+    settings: Settings,
+    rules: Rules,
+    accepting: Accepting,
 ) -> None:
     """Put the endpoints in their places."""
-    tasks = Tasks(task_queue, settings, metrics)
+    tasks = Tasks(task_queue, settings, rules, accepting)
     application.router.add_api_route(
         "/v1/tasks",
         tasks.submit,
@@ -149,38 +133,9 @@ def add_routes(
         route_class_override=RawRoute,
     )
     application.router.add_api_route(
-        "/v1/tasks/batch",
-        tasks.batch,
-        methods=["POST"],
-        include_in_schema=False,
-        response_model=None,
-        route_class_override=RawRoute,
-    )
-    application.router.add_api_route(
         "/v1/tasks/{taskId}",
         tasks.get,
         methods=["GET"],
         responses={200: {"model": schemas.Task}, **schemas.problems(404, 409, 422, 503)},
         response_model=None,
     )
-
-
-def _receipt_answer(receipt: Receipt, headers: dict[str, str]) -> Response:
-    location = f"/v1/tasks/{receipt.task_id}?queue={receipt.queue}"
-    status = 200 if receipt.disposition == "duplicate" else 202
-    return json_answer(receipt.document(), status, {"Location": location, **headers})
-
-
-def _media_type(request: Request) -> str:
-    given = request.headers.get("content-type", "")
-    if given == JSON and "content-encoding" not in request.headers:
-        return JSON
-    media_type, _, parameters = given.partition(";")
-    media_type = media_type.strip().lower()
-    charset = parameters.lower().replace('"', "").replace(" ", "")
-    encoding = request.headers.get("content-encoding", "identity").lower()
-    if encoding != "identity":
-        raise UnsupportedMediaType(f"{given} in {encoding}", (JSON, ENVELOPE))
-    if media_type not in (JSON, ENVELOPE) or charset not in ("", "charset=utf-8"):
-        raise UnsupportedMediaType(given, (JSON, ENVELOPE))
-    return media_type

@@ -52,6 +52,12 @@ class Api:
         document = (TASK if body is None else body) | members
         return await self.post(orjson.dumps(document), headers=headers)
 
-    async def post(self, raw, *, content_type="application/json", headers=None):
+    async def post(self, raw, *, path="/v1/tasks", content_type="application/json", headers=None):
         sent = {"Content-Type": content_type} | (headers or {})
-        return await self.call("POST", "/v1/tasks", data=raw, headers=sent)
+        return await self.call("POST", path, data=raw, headers=sent)
+
+    async def act(self, path, document=None):
+        """POST to a verb's path, with a JSON body or none."""
+        if document is None:
+            return await self.call("POST", path)
+        return await self.post(orjson.dumps(document), path=path)

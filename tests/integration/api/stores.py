@@ -30,6 +30,11 @@ class Stores:
         found = await self.redis.redis.keys(f"lb:{{{self.settings.env}.{self.settings.tenant}.*")
         return sorted(key.decode() for key in found)
 
+    async def task_ids(self, queue="default"):
+        """Every task Redis knows in a queue."""
+        before = self.keys(queue).task("")
+        return [key.removeprefix(before) for key in await self.redis_keys() if before in key]
+
     async def nothing_is_kept(self):
         return await self.redis_keys() == [] and await self.ledger.queues() == []
 
