@@ -1,0 +1,31 @@
+"""One attempt, called as the worker's executor calls it."""
+
+import asyncio
+
+from pydantic import ValidationError
+
+from app.registry import Handler, TaskContext
+from app.worker.outcome import AttemptOutcome, Limits
+
+
+async def outcome_of(
+    handler: Handler, context: TaskContext, payload: object, timeout_ms: int, limits: Limits
+) -> AttemptOutcome:
+    """What became of it; ``def`` handlers run in a thread."""
+    try:
+        given = handler.payload.model_validate(payload)
+    except ValidationError as error:
+        return limits.invalid_payload(error)
+    scope = asyncio.timeout(timeout_ms / 1_000)
+    try:
+        async with scope:
+            arguments = handler.arguments(given, context)
+            if handler.is_async:
+                value = await handler.function(*arguments)
+            else:
+                value = await asyncio.to_thread(handler.function, *arguments)
+    except (Exception, SystemExit) as error:
+        if scope.expired() and isinstance(error, TimeoutError):
+            return limits.timeout(timeout_ms)
+        return limits.raised(error)
+    return limits.succeeded(value)

@@ -1,0 +1,142 @@
+"""``TestRun``: a task's whole life in one call, in virtual time.
+
+The submit is judged as the API judges it, each outcome is decided as the worker decides it, and
+each move is one of the state machine's. Only the clock is not real: delays take no time.
+"""
+
+from typing import Final, Unpack
+
+import orjson
+
+from app.client.new_task import NewTask, Payload, SubmitOptions
+from app.envelope import DEFAULT_TIMEOUT_MS, Envelope
+from app.registry import Handler, RegistryError, TaskContext, TaskRegistry
+from app.settings import Settings
+from app.state import TaskState, can_move
+from app.task_queue.request import Origin, Rules, read_request
+from app.testing.attempt import outcome_of
+from app.testing.ended import Ended, EndedAttempt
+from app.worker.outcome import Done, Limits, decide
+
+BEGINNING_MS: Final = 1_767_225_600_000
+"""2026-01-01T00:00:00Z: when every run of a test begins."""
+
+
+class TestRun:
+    """Runs tasks of a registry.
+
+    Args:
+        registry: the handlers.
+        spread: what jitter makes of each delay, -1 (shortest) to 1 (longest); 0: the plain delay.
+        settings: limits and defaults; None: those without any variable set.
+    """
+
+    __test__ = False
+    """Not a test itself, whatever pytest makes of the name."""
+
+    def __init__(
+        self, registry: TaskRegistry, *, spread: float = 0, settings: Settings | None = None
+    ) -> None:
+        self._registry = registry
+        self._spread = spread
+        chosen = settings or Settings.model_construct()
+        self._limits = Limits(chosen.limit_result, chosen.limit_error)
+        self._rules = Rules(
+            tenant=chosen.tenant,
+            durability="fast",
+            on_degraded="accept",
+            envelope_bytes_max=chosen.limit_envelope,
+            context_chars_max=chosen.limit_context,
+            payloads={},
+        )
+
+    async def run(self, type: str, payload: Payload, **options: Unpack[SubmitOptions]) -> Ended:
+        """Submit a task and run it until it is over.
+
+        ``options``: as ``Client.submit`` takes them. A timeout is real time: give a short one.
+
+        Raises:
+            InvalidTask: the API would refuse the submit.
+            RegistryError: no handler is registered for ``type``.
+        """
+        handler = self._registry.get(type)
+        if handler is None:
+            known = ", ".join(self._registry.types) or "none"
+            raise RegistryError(
+                f"No handler is registered for the type {type!r}; known are {known}. A worker would"
+                " suspend such a task."
+            )
+        body = NewTask(type, payload, **options).body()
+        prepared = read_request(body, self._rules, Origin("python"), BEGINNING_MS)
+        life = _Life(prepared.envelope, handler, self._limits, self._spread)
+        await life.live()
+        return life.ended()
+
+
+class _Life:
+    """One task from its submit to the end of its run."""
+
+    def __init__(self, envelope: Envelope, handler: Handler, limits: Limits, spread: float) -> None:
+        self._envelope = envelope
+        self._handler = handler
+        self._limits = limits
+        self._spread = spread
+        self._policy = handler.retry.overridden(envelope.retry)
+        self._now_ms = max(envelope.accepted_at_ms, envelope.not_before_ms)
+        later = self._now_ms > envelope.accepted_at_ms
+        self._state = TaskState.SCHEDULED if later else TaskState.QUEUED
+        self._attempts: list[EndedAttempt] = []
+        self._last: Done | None = None
+
+    async def live(self) -> None:
+        while self._last is None:
+            if self._state is not TaskState.QUEUED:
+                self._move(TaskState.QUEUED)
+            if 0 < self._envelope.expires_at_ms <= self._now_ms:
+                self._end(Done(TaskState.EXPIRED))
+            else:
+                self._move(TaskState.RUNNING)
+                await self._attempt(len(self._attempts) + 1)
+
+    def ended(self) -> Ended:
+        assert self._last is not None  # noqa: S101 - for the type checker
+        result = self._last.result
+        return Ended(
+            state=self._state,
+            result=None if result is None else orjson.loads(result),
+            error=self._last.error,
+            attempts=tuple(self._attempts),
+            elapsed_ms=self._now_ms - self._envelope.accepted_at_ms,
+        )
+
+    async def _attempt(self, number: int) -> None:
+        envelope = self._envelope
+        timeout_ms = envelope.timeout_ms or self._handler.timeout_ms or DEFAULT_TIMEOUT_MS
+        context = TaskContext(
+            key=envelope.key,
+            run=envelope.run,
+            attempt=number,
+            deadline_ms=self._now_ms + timeout_ms,
+            context=envelope.context,
+        )
+        # As a worker reads it: what JSON cannot say has not arrived.
+        payload = orjson.loads(envelope.raw)["payload"]
+        outcome = await outcome_of(self._handler, context, payload, timeout_ms, self._limits)
+        decision = decide(outcome, number, self._policy, self._now_ms, self._spread)
+        if isinstance(decision, Done):
+            assert decision.outcome is not None  # noqa: S101 - for the type checker
+            self._attempts.append(EndedAttempt(number, decision.outcome, decision.error, None))
+            self._end(decision)
+            return
+        delay_ms = decision.due_ms - self._now_ms
+        self._attempts.append(EndedAttempt(number, decision.outcome, decision.error, delay_ms))
+        self._move(TaskState.RETRYING)
+        self._now_ms = decision.due_ms
+
+    def _end(self, done: Done) -> None:
+        self._move(done.state)
+        self._last = done
+
+    def _move(self, state: TaskState) -> None:
+        assert can_move(self._state, state), f"{self._state} -> {state}"  # noqa: S101 - a bug of ours
+        self._state = state
