@@ -6,6 +6,7 @@ from typing import Any, Literal, cast
 
 from app.broker.connection import Argument, RedisConnection
 from app.broker.keys import QueueKeys
+from app.envelope import decode
 from app.state import TaskState
 
 
@@ -188,6 +189,31 @@ class Delivery:
             arguments += (entry.task_id, entry.lane, entry.entry_id, entry.run, int(started))
         replies = await self._redis.script("give_back", names, arguments)
         return [reply == 1 for reply in replies]
+
+    async def give_back_later(
+        self,
+        token: str,
+        consumer: str,
+        entries: Sequence[Entry],
+        delay_ms: int,
+        *,
+        within_ms: int | None = None,
+    ) -> list[int]:
+        """Return entries that were not started for ``delay_ms``: nobody here knows their type.
+
+        Answers ms since each was first given back so, -1 where it is not this consumer's any more.
+        From ``within_ms`` on it is not given back but stays with its consumer, to be finished.
+        """
+        keys = self._keys
+        names = [keys.generation, *keys.lanes, keys.delayed]
+        kept_from_ms = -1 if within_ms is None else within_ms
+        arguments: list[Argument] = [token, consumer, TaskState.QUEUED, delay_ms, kept_from_ms]
+        for entry in entries:
+            names.append(keys.task(entry.task_id))
+            digest = decode(entry.envelope).request_digest
+            arguments += (entry.task_id, entry.lane, entry.entry_id, entry.run, digest)
+        replies: list[int] = await self._redis.script("give_back_later", names, arguments)
+        return replies
 
     async def drop(self, token: str, consumer: str, entries: Sequence[Entry]) -> list[bool]:
         """Take entries out without an outcome; only after a quarantine record keeps them."""

@@ -37,7 +37,8 @@ for i = 5, #ARGV, 5 do
   if hash.run and tonumber(hash.run) <= tonumber(run) and hash.place ~= '' then
     leave(key, id, hash)
     redis.call('HSET', key, 'state', state, 'place', '', 'run', run)
-    redis.call('HDEL', key, 'envelope', 'entry', 'due', 'suspect', 'cancel', 'nonce', 'worker')
+    redis.call('HDEL', key, 'envelope', 'entry', 'due', 'suspect', 'cancel', 'nonce', 'worker',
+      'unknown_since')
     forget_later(key, hash)
     settled = settled + 1
     told[#told + 1] = id
