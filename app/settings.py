@@ -23,6 +23,7 @@ SCHEMES = {
     "rabbitmq_url": ("amqp", "amqps"),
     "rabbitmq_management_url": ("http", "https"),
     "mongo_url": ("mongodb", "mongodb+srv"),
+    "api_url": ("http", "https"),
 }
 
 
@@ -54,6 +55,9 @@ class Settings(BaseSettings):
 
     http_host: str = Field("127.0.0.1", description="Address of the HTTP API.")
     http_port: int = Field(8000, ge=0, le=65535, description="Port of the HTTP API, 0 = any.")
+    api_url: str = Field(
+        "http://127.0.0.1:8000", description="Where `lifeboat task` and its like find the API."
+    )
     allow_anonymous: bool = Field(
         False, description="Serve beyond loopback although there are no API keys yet."
     )

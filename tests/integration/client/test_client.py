@@ -230,3 +230,35 @@ async def test_new_tasks_take_what_a_submit_takes():
 def test_a_moment_without_a_time_zone_is_refused():
     with pytest.raises(ValueError, match="time zone"):
         NewTask("report", {}, not_before=datetime(2030, 1, 1)).body()  # noqa: DTZ001
+
+
+async def test_a_batch_has_an_outcome_for_each_in_order(client):
+    outcomes = await client.submit_many(
+        [
+            NewTask("report", {"n": 1}, task_id="t1"),
+            NewTask("report", {"n": 2}, timeout=0.001, task_id="t2"),
+            NewTask("report", Report(n=3), queue="mail"),
+        ]
+    )
+    first, refused, third = outcomes
+    assert (first.task_id, first.disposition, third.queue) == ("t1", "created", "mail")
+    assert isinstance(refused, Invalid)
+    assert (refused.task_id, refused.errors[0].pointer) == ("t2", "#/timeoutMs")
+
+
+async def test_more_than_a_batch_may_hold_goes_in_several(client):
+    receipts = await client.submit_many(NewTask("report", {"n": n}) for n in range(1_001))
+    assert len({receipt.task_id for receipt in receipts}) == 1_001
+    assert (await client.queue("default")).depth.queued == 1_001
+
+
+async def test_a_batch_whose_answer_is_lost_is_repeated(gate, clients):
+    gate.swallow = 1
+    receipts = await clients(gate.url).submit_many([NewTask("report", {})] * 3)
+    assert [receipt.disposition for receipt in receipts] == ["duplicate"] * 3
+
+
+async def test_a_batch_nobody_answers_names_every_task(clients):
+    client = clients("http://127.0.0.1:9", timeout=0.2)
+    outcomes = await client.submit_many([NewTask("report", {}, task_id=f"t{n}") for n in range(2)])
+    assert [(type(each), each.task_id) for each in outcomes] == [(NoAnswer, "t0"), (NoAnswer, "t1")]
