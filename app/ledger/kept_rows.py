@@ -1,6 +1,6 @@
-"""What else the SQLite ledger keeps, as rows: rehydrate runs and operator actions.
+"""What else the SQLite ledger keeps, as rows: rehydrate runs, operator actions, the quarantine.
 
-Each is a document with its time beside it.
+Each is a document with what it is found by beside it.
 """
 
 import sqlite3
@@ -8,7 +8,10 @@ from dataclasses import asdict
 
 import orjson
 
-from app.ledger.records import ActionRecord, RehydrationRecord
+from app.ledger.records import ActionRecord, QuarantineRecord, RehydrationRecord
+
+DOCUMENTED = ("id", "reason", "queue", "tenant", "task_id", "headers", "at_ms")
+"""Members of a quarantined copy that have no column of their own."""
 
 
 def put_rehydration(db: sqlite3.Connection, record: RehydrationRecord) -> None:
@@ -37,3 +40,58 @@ def actions(db: sqlite3.Connection, limit: int) -> list[ActionRecord]:
     """Newest first."""
     found = db.execute("SELECT document FROM actions ORDER BY at DESC, id DESC LIMIT ?", (limit,))
     return [ActionRecord(**orjson.loads(row["document"])) for row in found]
+
+
+def put_quarantine(db: sqlite3.Connection, record: QuarantineRecord) -> None:
+    """Insert unless there."""
+    document = {name: value for name, value in asdict(record).items() if name in DOCUMENTED}
+    db.execute(
+        "INSERT INTO quarantine (id, tenant, at, document, body) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT DO NOTHING",
+        (record.id, record.tenant, record.at_ms, orjson.dumps(document), record.body),
+    )
+
+
+def quarantined(db: sqlite3.Connection, limit: int, tenant: str | None) -> list[QuarantineRecord]:
+    """Unresolved ones, newest first."""
+    found = db.execute(
+        "SELECT * FROM quarantine WHERE resolution IS NULL AND (? IS NULL OR tenant = ?)"
+        " ORDER BY at DESC, id DESC LIMIT ?",
+        (tenant, tenant, limit),
+    )
+    return [_quarantine_record(row) for row in found]
+
+
+def get_quarantined(db: sqlite3.Connection, id: str) -> QuarantineRecord | None:
+    """One of them."""
+    row = db.execute("SELECT * FROM quarantine WHERE id = ?", (id,)).fetchone()
+    return _quarantine_record(row) if row else None
+
+
+def resolve_quarantined(
+    db: sqlite3.Connection, id: str, resolution: str, by: str, at_ms: int
+) -> bool:
+    """Resolve it unless somebody has; whether this resolution is in force."""
+    db.execute(
+        "UPDATE quarantine SET resolution = ?, resolved_by = ?, resolved_at = ?"
+        " WHERE id = ? AND resolution IS NULL",
+        (resolution, by, at_ms, id),
+    )
+    row = db.execute("SELECT resolution FROM quarantine WHERE id = ?", (id,)).fetchone()
+    return row is not None and row["resolution"] == resolution
+
+
+def count_quarantined(db: sqlite3.Connection) -> int:
+    """Unresolved ones."""
+    (count,) = db.execute("SELECT count(*) FROM quarantine WHERE resolution IS NULL").fetchone()
+    return int(count)
+
+
+def _quarantine_record(row: sqlite3.Row) -> QuarantineRecord:
+    return QuarantineRecord(
+        **orjson.loads(row["document"]),
+        body=row["body"],
+        resolution=row["resolution"],
+        resolved_by=row["resolved_by"],
+        resolved_at_ms=row["resolved_at"],
+    )

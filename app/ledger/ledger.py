@@ -120,8 +120,20 @@ class Ledger(Protocol):
     async def put_quarantine(self, record: QuarantineRecord) -> None:
         """Keep a copy for a person; repeating it changes nothing."""
 
-    async def quarantined(self, limit: int) -> list[QuarantineRecord]:
-        """What lies in the quarantine, newest first."""
+    async def quarantined(self, limit: int, *, tenant: str | None = None) -> list[QuarantineRecord]:
+        """What lies unresolved in the quarantine (of one tenant), newest first."""
+
+    async def get_quarantined(self, id: str) -> QuarantineRecord | None:
+        """One quarantined copy, resolved or not."""
+
+    async def resolve_quarantined(self, id: str, resolution: str, by: str, at_ms: int) -> bool:
+        """Note what a person did with a copy, once; whether this resolution is in force.
+
+        Repeating it is in force too and changes nothing; another one after it is not.
+        """
+
+    async def count_quarantined(self) -> int:
+        """How many copies lie unresolved in the quarantine, of all tenants."""
 
     async def expire(self, now_ms: int) -> int:
         """Drop terminal records older than their days where the store does not do so itself."""

@@ -88,6 +88,7 @@ class MongoLedger:
                 searches.BY_PARKED, partialFilterExpression=searches.ONLY_PARKED
             )
             await self._actions.create_index([("at_ms", 1), ("_id", 1)])
+            await self._quarantine.create_index([("resolution", 1), ("at_ms", 1), ("_id", 1)])
             await self._queues.create_index([("tenant", 1), ("slot", 1)], unique=True)
             known = await self._facts.find_one_and_update(
                 {"_id": "identity"},
@@ -308,11 +309,36 @@ class MongoLedger:
                 {"_id": record.id}, {"$setOnInsert": document}, upsert=True
             )
 
-    async def quarantined(self, limit: int) -> list[QuarantineRecord]:
+    async def quarantined(self, limit: int, *, tenant: str | None = None) -> list[QuarantineRecord]:
         """Newest first."""
+        query = {"resolution": None} | ({"tenant": tenant} if tenant is not None else {})
+        newest_first = [("at_ms", -1), ("_id", -1)]
         async with self._deadline():
-            found = await self._quarantine.find().sort("at_ms", -1).limit(limit).to_list(None)
+            found = await self._quarantine.find(query).sort(newest_first).limit(limit).to_list(None)
         return [documents.quarantine_record(d) for d in found]
+
+    async def get_quarantined(self, id: str) -> QuarantineRecord | None:
+        """One document."""
+        async with self._deadline():
+            found = await self._quarantine.find_one({"_id": id})
+        return documents.quarantine_record(found) if found else None
+
+    async def resolve_quarantined(self, id: str, resolution: str, by: str, at_ms: int) -> bool:
+        """Update unless resolved; then look who was first."""
+        values = {"resolution": resolution, "resolved_by": by, "resolved_at_ms": at_ms}
+        async with self._deadline():
+            result = await self._quarantine.update_one(
+                {"_id": id, "resolution": None}, {"$set": values}
+            )
+            if result.matched_count:
+                return True
+            same = {"_id": id, "resolution": resolution}
+            return await self._quarantine.find_one(same, {"_id": 1}) is not None
+
+    async def count_quarantined(self) -> int:
+        """Counted from the index."""
+        async with self._deadline():
+            return await self._quarantine.count_documents({"resolution": None})
 
     async def expire(self, now_ms: int) -> int:
         """MongoDB's own TTL index does it."""

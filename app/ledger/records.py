@@ -252,7 +252,10 @@ class ActionRecord:
 
 @dataclass(frozen=True, slots=True)
 class QuarantineRecord:
-    """A copy nobody may act on before a person looked at it."""
+    """A copy nobody may act on before a person looked at it.
+
+    ``resolution`` is what that person did with it, None: nothing yet.
+    """
 
     id: str
     reason: str
@@ -262,6 +265,9 @@ class QuarantineRecord:
     headers: Mapping[str, str]
     body: bytes
     at_ms: int
+    resolution: str | None = None
+    resolved_by: str | None = None
+    resolved_at_ms: int | None = None
 
 
 def finish_wins(recorded_run: int, run: int) -> bool:

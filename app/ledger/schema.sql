@@ -10,8 +10,10 @@ CREATE TABLE IF NOT EXISTS rehydrations (id TEXT PRIMARY KEY, at INTEGER NOT NUL
 CREATE TABLE IF NOT EXISTS actions (id TEXT PRIMARY KEY, at INTEGER NOT NULL, document BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS actions_by_time ON actions (at, id);
 CREATE TABLE IF NOT EXISTS quarantine (
-  id TEXT PRIMARY KEY, at INTEGER NOT NULL, document BLOB NOT NULL, body BLOB NOT NULL
+  id TEXT PRIMARY KEY, tenant TEXT NOT NULL, at INTEGER NOT NULL, document BLOB NOT NULL,
+  body BLOB NOT NULL, resolution TEXT, resolved_by TEXT, resolved_at INTEGER
 );
+CREATE INDEX IF NOT EXISTS quarantine_by_time ON quarantine (resolution, at, id);
 CREATE TABLE IF NOT EXISTS records (
   id TEXT PRIMARY KEY, tenant TEXT NOT NULL, queue TEXT NOT NULL, request_digest TEXT NOT NULL,
   envelope BLOB,

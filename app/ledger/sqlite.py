@@ -7,13 +7,10 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
-
-import orjson
 
 from app.clock import now_ms
 from app.errors import LedgerMismatch, QueueLimitReached, Unavailable
@@ -260,26 +257,25 @@ class SqliteLedger:
 
     async def put_quarantine(self, record: QuarantineRecord) -> None:
         """Insert unless there."""
-        document = {**asdict(record), "body": None}
-        await self._run(
-            lambda db: db.execute(
-                "INSERT INTO quarantine (id, at, document, body) VALUES (?, ?, ?, ?)"
-                " ON CONFLICT DO NOTHING",
-                (record.id, record.at_ms, orjson.dumps(document), record.body),
-            )
+        await self._run(lambda db: kept_rows.put_quarantine(db, record))
+
+    async def quarantined(self, limit: int, *, tenant: str | None = None) -> list[QuarantineRecord]:
+        """Newest first."""
+        return await self._run(lambda db: kept_rows.quarantined(db, limit, tenant))
+
+    async def get_quarantined(self, id: str) -> QuarantineRecord | None:
+        """One row."""
+        return await self._run(lambda db: kept_rows.get_quarantined(db, id))
+
+    async def resolve_quarantined(self, id: str, resolution: str, by: str, at_ms: int) -> bool:
+        """Update unless resolved; then look who was first."""
+        return await self._run(
+            lambda db: kept_rows.resolve_quarantined(db, id, resolution, by, at_ms)
         )
 
-    async def quarantined(self, limit: int) -> list[QuarantineRecord]:
-        """Newest first."""
-
-        def work(db: sqlite3.Connection) -> list[QuarantineRecord]:
-            found = db.execute("SELECT * FROM quarantine ORDER BY at DESC LIMIT ?", (limit,))
-            return [
-                QuarantineRecord(**{**orjson.loads(row["document"]), "body": row["body"]})
-                for row in found
-            ]
-
-        return await self._run(work)
+    async def count_quarantined(self) -> int:
+        """Counted from the index."""
+        return await self._run(kept_rows.count_quarantined)
 
     async def expire(self, now_ms: int) -> int:
         """Drop terminal records that have lived their days."""

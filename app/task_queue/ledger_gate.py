@@ -16,6 +16,7 @@ from app.ledger.records import (
     FinishResult,
     LedgerRecord,
     Page,
+    QuarantineRecord,
     QueueRecord,
     RecordQuery,
     Standing,
@@ -121,6 +122,22 @@ class LedgerGate:
     async def actions(self, limit: int) -> list[ActionRecord]:
         """The latest actions, newest first."""
         return await self._pass(lambda: self._ledger.actions(limit))
+
+    async def quarantined(self, limit: int, *, tenant: str | None = None) -> list[QuarantineRecord]:
+        """What lies unresolved in the quarantine, newest first."""
+        return await self._pass(lambda: self._ledger.quarantined(limit, tenant=tenant))
+
+    async def get_quarantined(self, id: str) -> QuarantineRecord | None:
+        """One quarantined copy, resolved or not."""
+        return await self._pass(lambda: self._ledger.get_quarantined(id))
+
+    async def resolve_quarantined(self, id: str, resolution: str, by: str, at_ms: int) -> bool:
+        """Note what a person did with a copy, once; whether this resolution is in force."""
+        return await self._pass(lambda: self._ledger.resolve_quarantined(id, resolution, by, at_ms))
+
+    async def count_quarantined(self) -> int:
+        """How many copies lie unresolved in the quarantine."""
+        return await self._pass(self._ledger.count_quarantined)
 
     async def _pass(self, call: Callable[[], Awaitable[T]]) -> T:
         if self._away_because:

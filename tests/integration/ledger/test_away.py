@@ -47,6 +47,9 @@ CALLS = {
         QuarantineRecord("q", "r", "mail", "acme", "t", {}, b"", AT_MS)
     ),
     "quarantined": lambda ledger: ledger.quarantined(5),
+    "get_quarantined": lambda ledger: ledger.get_quarantined("q"),
+    "resolve_quarantined": lambda ledger: ledger.resolve_quarantined("q", "discarded", "me", AT_MS),
+    "count_quarantined": lambda ledger: ledger.count_quarantined(),
 }
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -226,9 +227,8 @@ async def test_the_target_of_an_action_is_kept_as_asked(ledger):
 
 def quarantined(name, at_ms=AT_MS, **more):
     members = {"headers": {"x-task-id": name}, "body": b"\x00\xff", "reason": "UNREADABLE"} | more
-    return QuarantineRecord(
-        id=name, queue="mail", tenant="acme", task_id=name, at_ms=at_ms, **members
-    )
+    members = {"queue": "mail", "tenant": "acme"} | members
+    return QuarantineRecord(id=name, task_id=name, at_ms=at_ms, **members)
 
 
 async def test_the_quarantine_keeps_what_came_first(ledger):
@@ -257,6 +257,70 @@ async def test_a_strangers_headers_and_body_are_kept(ledger):
     record = quarantined("odd", headers=headers, body=bytes(range(256)))
     await ledger.put_quarantine(record)
     assert await ledger.quarantined(1) == [record]
+
+
+async def test_one_quarantined_copy_is_shown(ledger):
+    await ledger.put_quarantine(quarantined("q1"))
+    assert await ledger.get_quarantined("q1") == quarantined("q1")
+    assert await ledger.get_quarantined("q2") is None
+
+
+async def test_the_quarantine_of_a_tenant(ledger):
+    for n, tenant in enumerate(["acme", "other", "acme"]):
+        await ledger.put_quarantine(quarantined(f"q{n}", AT_MS + n, tenant=tenant))
+    for tenant, names in {"acme": ["q2", "q0"], "other": ["q1"], "nobody": [], "": []}.items():
+        found = await ledger.quarantined(10, tenant=tenant)
+        assert [each.id for each in found] == names
+    assert len(await ledger.quarantined(10)) == await ledger.count_quarantined() == 3
+
+
+async def test_what_a_person_resolved_is_listed_no_more_and_kept(ledger):
+    for name in ("q1", "q2"):
+        await ledger.put_quarantine(quarantined(name))
+    assert await ledger.resolve_quarantined("q1", "requeued", "ada", AT_MS + 1)
+    assert [each.id for each in await ledger.quarantined(10)] == ["q2"]
+    assert await ledger.count_quarantined() == 1
+    resolved = replace(
+        quarantined("q1"), resolution="requeued", resolved_by="ada", resolved_at_ms=AT_MS + 1
+    )
+    assert await ledger.get_quarantined("q1") == resolved
+    # Whoever finds the copy once more writes it again: it stays resolved.
+    await ledger.put_quarantine(quarantined("q1"))
+    assert await ledger.get_quarantined("q1") == resolved
+
+
+async def test_the_first_resolution_stays_and_its_repeat_is_in_force(ledger):
+    await ledger.put_quarantine(quarantined("q1"))
+    assert await ledger.resolve_quarantined("q1", "discarded", "ada", AT_MS + 1)
+    assert await ledger.resolve_quarantined("q1", "discarded", "bob", AT_MS + 2)
+    assert not await ledger.resolve_quarantined("q1", "requeued", "bob", AT_MS + 3)
+    record = await ledger.get_quarantined("q1")
+    assert (record.resolution, record.resolved_by, record.resolved_at_ms) == (
+        "discarded",
+        "ada",
+        AT_MS + 1,
+    )
+
+
+async def test_nothing_that_is_not_there_is_resolved(ledger):
+    assert not await ledger.resolve_quarantined("q1", "discarded", "ada", AT_MS)
+    assert await ledger.get_quarantined("q1") is None
+    assert await ledger.count_quarantined() == 0
+
+
+async def test_one_of_two_contrary_resolutions_is_in_force(make):
+    ledgers = [make() for _ in range(2)]
+    for each in ledgers:
+        await each.open()
+    for n in range(10):
+        await ledgers[0].put_quarantine(quarantined(f"q{n}"))
+        answers = await asyncio.gather(
+            *(
+                ledgers[i % 2].resolve_quarantined(f"q{n}", resolution, "ada", AT_MS)
+                for i, resolution in enumerate(["requeued", "discarded"] * 3)
+            )
+        )
+        assert answers in ([True, False] * 3, [False, True] * 3)
 
 
 async def expiries(ledger):
