@@ -119,3 +119,10 @@ async def test_a_batch_settles_each_on_its_own(broker):
     await broker.settle(settle_of(a), settle_of(b, TaskState.DEAD), settle_unseen("none"))
     assert [await broker.state(each) for each in "abc"] == ["succeeded", "dead", "queued"]
     assert await broker.ready_ids() == ["c"]
+
+
+async def test_a_suspicion_and_a_mark_end_with_the_task(broker):
+    await broker.restore(envelope())
+    await broker.intake.mark_cancel(broker.token, "a")
+    await broker.settle(settle_unseen("a"))
+    assert not {"suspect", "cancel"} & set(await broker.task())
