@@ -1,4 +1,4 @@
-"""Every key in Redis, by queue. The braces are the cluster hash tag: one queue, one slot."""
+"""Every key in Redis; the braces are the cluster hash tag: one queue, one slot."""
 
 from dataclasses import dataclass
 
@@ -74,3 +74,8 @@ class QueueKeys:
     def task(self, task_id: str) -> str:
         """Hash: one task (state, run, attempt, place, entry, lane, jid, mirrored, ...)."""
         return f"{self.prefix}task:{task_id}"
+
+
+def workers_key(env: str) -> str:
+    """Hash: the env's workers by name, until when (ms) each lives and what it says of itself."""
+    return f"lb:{{{env}}}:workers"

@@ -13,7 +13,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from typer.main import get_command
 
 from app.broker import connection as scripts_home
-from app.broker.keys import GROUP, QueueKeys
+from app.broker.keys import GROUP, QueueKeys, workers_key
 from app.cli.http_reference import http_page
 from app.cli.main import COMMANDS, application
 from app.cli.markdown import page, table
@@ -148,9 +148,10 @@ def redis_page() -> str:
         if isinstance(member, property) and name != "prefix"
     ]
     keys.append((f"`{EXAMPLE.task('<id>')}`", inspect.getdoc(QueueKeys.task) or ""))
+    keys.append((f"`{workers_key(EXAMPLE.env)}`", inspect.getdoc(workers_key) or ""))
     paths = sorted(SCRIPTS.glob("[a-z]*.lua"))
     scripts = [(f"`{path.stem}`", _header(path)) for path in paths]
-    unchecked = " and ".join(f"`{p.stem}`" for p in paths if "stale()" not in p.read_text())
+    unchecked = ", ".join(f"`{p.stem}`" for p in paths if "stale()" not in p.read_text())
     return page(
         "Redis keys and scripts",
         "`app/broker/keys.py` and `app/broker/lua/`",

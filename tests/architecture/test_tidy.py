@@ -29,6 +29,9 @@ ALSO_VERDICTS = {"start": {"expired"}}
 WITHOUT_TOKEN = {
     "attach": "makes the token",
     "probe": "looks at no queue",
+    "announce_worker": "workers are an env's",
+    "forget_worker": "workers are an env's",
+    "list_workers": "workers are an env's",
 }
 
 

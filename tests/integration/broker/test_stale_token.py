@@ -8,8 +8,8 @@ from app.broker.generation import attach
 from app.errors import StaleGeneration, Unavailable
 from tests.support.envelopes import envelope
 
-# The one makes tokens, the other looks at no queue.
-WITHOUT_TOKEN = {"attach", "probe"}
+# The one makes tokens, the others look at no queue.
+WITHOUT_TOKEN = {"attach", "probe", "announce_worker", "forget_worker", "list_workers"}
 SCRIPTS = sorted(
     path.name.removesuffix(".lua")
     for path in (files("app.broker") / "lua").iterdir()
