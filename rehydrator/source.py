@@ -268,7 +268,7 @@ class CopySource:
                     lane=lane,
                     tag=tag,
                     headers=properties.headers or {},
-                    body=message.body,
+                    body=bytes(message.body),
                     type=properties.message_type,
                     message_id=properties.message_id,
                     redelivered=bool(message.redelivered),

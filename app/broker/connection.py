@@ -40,6 +40,8 @@ class RedisConnection:
 
     def __init__(self, url: str, *, connect_timeout_ms: int, timeout_ms: int) -> None:
         self.url = url
+        # A named class would win over the one that rediss:// and unix:// stand for.
+        packed = {"connection_class": PackedConnection} if url.startswith("redis://") else {}
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=MAX_CONNECTIONS,
@@ -48,7 +50,7 @@ class RedisConnection:
             socket_timeout=timeout_ms / 1000,
             retry=Retry(NoBackoff(), 0),
             client_name="lifeboat",
-            connection_class=PackedConnection,
+            **packed,
         )
         self.redis: Redis = Redis(connection_pool=pool)
         self._timeout_s = timeout_ms / 1000

@@ -17,6 +17,10 @@ class PackedConnection(Connection):
         """One command as the bytes to send."""
         # Scripts hold text, bytes and numbers only; other commands may need to be taken apart.
         if args[0] == "EVALSHA":
-            return [hiredis.pack_command(args)]
+            try:
+                return [hiredis.pack_command(args)]
+            except TypeError:
+                # hiredis takes no subclass of int (MongoDB's Int64); redis-py's own encoder does.
+                return super().pack_command(*args)
         packed: list[bytes] = HiredisRespSerializer().pack(*args)
         return packed

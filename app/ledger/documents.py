@@ -144,7 +144,7 @@ def _finished(document: dict[str, Any]) -> FinishedPart:
     return FinishedPart(
         run=document["run"],
         state=document["state"],
-        at_ms=document["at"],
+        at_ms=int(document["at"]),
         by=document["by"],
         attempt=document["attempt"],
         result=document["result"],
@@ -171,7 +171,7 @@ def _open(document: dict[str, Any] | None) -> OpenPart | None:
         run=document["run"],
         attempt=document["attempt"],
         phase=document["phase"],
-        due_ms=document["due"],
+        due_ms=int(document["due"]),
         lost=document["lost"],
         by=document["by"],
     )

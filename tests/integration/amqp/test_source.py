@@ -67,6 +67,7 @@ async def test_copies_arrive_in_order_and_whole(publish, open_source):
     assert [each.body for each in got] == [each.body for each in sent]
     assert [each.message_id for each in got] != [None] * 50
     for each in got:
+        assert type(each.body) is bytes
         assert isinstance(read_copy(each.headers, each.body, each.type), Copy)
         assert not each.redelivered
 
