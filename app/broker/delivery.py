@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
+
+import orjson
 
 from app.broker.connection import Argument, RedisConnection
 from app.broker.keys import QueueKeys
 from app.envelope import decode
 from app.state import TaskState
+
+PROGRESS_BYTES_MAX: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +182,24 @@ class Delivery:
         replies = await self._redis.script("retry", names, arguments)
         return [cast(Any, reply.decode()) for reply in replies]
 
+    async def report_progress(
+        self,
+        token: str,
+        consumer: str,
+        reports: Sequence[tuple[Entry, float | None, str | None]],
+    ) -> list[bool]:
+        """Note (entry, fraction 0 to 1, text) of running tasks; False: not this consumer's now.
+
+        A longer text than ``PROGRESS_BYTES_MAX`` is cut. The end of the attempt removes the note.
+        """
+        keys = self._keys
+        names = [keys.generation, *keys.lanes, *(keys.task(each.task_id) for each, _, _ in reports)]
+        arguments: list[Argument] = [token, consumer, TaskState.RUNNING]
+        for entry, fraction, text in reports:
+            arguments += (entry.lane, entry.entry_id, entry.run, _progress(fraction, text))
+        replies = await self._redis.script("progress", names, arguments)
+        return [reply == 1 for reply in replies]
+
     async def give_back(
         self, token: str, consumer: str, entries: Sequence[tuple[Entry, bool]]
     ) -> list[bool]:
@@ -285,3 +307,12 @@ def _entry(lane: int, raw: list[Any], *, reclaimed: bool) -> Entry:
         envelope=fields[b"envelope"],
         reclaimed=reclaimed,
     )
+
+
+def _progress(fraction: float | None, text: str | None) -> bytes:
+    said: dict[str, Any] = {"fraction": fraction, "text": text}
+    encoded = (text or "").encode("utf-8", "replace")
+    if len(encoded) > PROGRESS_BYTES_MAX:
+        said["text"] = encoded[:PROGRESS_BYTES_MAX].decode("utf-8", "ignore")
+        said["truncated"] = True
+    return orjson.dumps(said)

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from app.broker.connection import RedisConnection
+from app.broker.connection import Argument, RedisConnection
 from app.broker.keys import workers_key
 from app.names import QueueName
 
@@ -44,7 +44,7 @@ class Presence:
             "startedAt": item.started_at_ms,
             "lastPollAt": item.last_poll_at_ms,
         }
-        arguments = [item.worker, ttl_ms, orjson.dumps(said)]
+        arguments: list[Argument] = [item.worker, ttl_ms, orjson.dumps(said)]
         await self._redis.script("announce_worker", [self._key], arguments)
 
     async def leave(self, worker: str) -> None:

@@ -15,7 +15,7 @@ local function give(key, id, lane, entry, run, started)
   local new = add_ready(lane, id, run, fresh, envelope)
   if not hash[2] then return 1 end
   redis.call('HSET', key, 'state', ARGV[3], 'entry', new, 'fresh', fresh)
-  redis.call('HDEL', key, 'nonce', 'worker')
+  redis.call('HDEL', key, 'nonce', 'worker', 'progress')
   if started == '1' then redis.call('HINCRBY', key, 'attempt', -1) end
   return 1
 end

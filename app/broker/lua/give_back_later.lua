@@ -28,7 +28,7 @@ local function give(key, id, lane_number, entry, run, digest)
   redis.call('ZADD', KEYS[5], due, id)
   redis.call('HSET', key, 'state', ARGV[3], 'place', 'delayed', 'due', due, 'envelope', envelope,
     'unknown_since', since)
-  redis.call('HDEL', key, 'entry', 'nonce', 'worker')
+  redis.call('HDEL', key, 'entry', 'nonce', 'worker', 'progress')
   return waited
 end
 

@@ -17,7 +17,7 @@ local function put_off(key, id, lane, entry, run, attempt, due)
   redis.call('ZADD', KEYS[5], due, id)
   redis.call('SADD', KEYS[6], id)
   redis.call('HSET', key, 'state', ARGV[4], 'place', 'delayed', 'due', due, 'envelope', envelope)
-  redis.call('HDEL', key, 'entry', 'nonce', 'worker')
+  redis.call('HDEL', key, 'entry', 'nonce', 'worker', 'progress')
   return 'ok'
 end
 

@@ -38,7 +38,7 @@ for i = 5, #ARGV, 5 do
     leave(key, id, hash)
     redis.call('HSET', key, 'state', state, 'place', '', 'run', run)
     redis.call('HDEL', key, 'envelope', 'entry', 'due', 'suspect', 'cancel', 'nonce', 'worker',
-      'unknown_since')
+      'unknown_since', 'progress')
     forget_later(key, hash)
     settled = settled + 1
     told[#told + 1] = id

@@ -34,7 +34,7 @@ local function begin(key, a)
   if not owns(lane, a.entry, consumer) then return {'gone', 0, 0, now} end
   local hash = {}
   local fields = {'run', 'entry', 'place', 'attempt', 'suspect', 'cancel', 'nonce', 'state',
-    'unknown_since'}
+    'unknown_since', 'progress'}
   for i, value in ipairs(redis.call('HMGET', key, unpack(fields))) do hash[fields[i]] = value end
   if hash.run and (hash.place ~= 'ready' or hash.entry ~= a.entry or hash.run ~= a.run) then
     drop_entry(lane, a.entry)
@@ -56,7 +56,9 @@ local function begin(key, a)
     delay(key, a, lane, attempt)
     return {'later', attempt, suspect, now}
   end
-  if hash.unknown_since then redis.call('HDEL', key, 'unknown_since') end
+  if hash.unknown_since or hash.progress then
+    redis.call('HDEL', key, 'unknown_since', 'progress')
+  end
   redis.call('HSET', key, 'state', ARGV[4], 'attempt', attempt + 1, 'nonce', a.nonce,
     'worker', consumer, 'started', now)
   return {'run', attempt + 1, suspect, now}
