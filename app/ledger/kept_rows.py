@@ -88,10 +88,11 @@ def count_quarantined(db: sqlite3.Connection) -> int:
 
 
 def _quarantine_record(row: sqlite3.Row) -> QuarantineRecord:
-    return QuarantineRecord(
-        **orjson.loads(row["document"]),
-        body=row["body"],
-        resolution=row["resolution"],
-        resolved_by=row["resolved_by"],
-        resolved_at_ms=row["resolved_at"],
-    )
+    members = {
+        "body": row["body"],
+        "resolution": row["resolution"],
+        "resolved_by": row["resolved_by"],
+        "resolved_at_ms": row["resolved_at"],
+    }
+    # Older documents hold a body of null as well.
+    return QuarantineRecord(**{**orjson.loads(row["document"]), **members})

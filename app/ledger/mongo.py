@@ -20,6 +20,7 @@ from pymongo.write_concern import WriteConcern
 from app.errors import LedgerMismatch, QueueLimitReached, SettingsError, Unavailable
 from app.ledger import documents, searches, updates
 from app.ledger.bulk import Documents, Operation, decide
+from app.ledger.growing import grow_documents
 from app.ledger.paging import page_of
 from app.ledger.records import (
     ActionRecord,
@@ -87,6 +88,7 @@ class MongoLedger:
             await self._records.create_index(
                 searches.BY_PARKED, partialFilterExpression=searches.ONLY_PARKED
             )
+            await grow_documents(self._records)
             await self._actions.create_index([("at_ms", 1), ("_id", 1)])
             await self._quarantine.create_index([("resolution", 1), ("at_ms", 1), ("_id", 1)])
             await self._queues.create_index([("tenant", 1), ("slot", 1)], unique=True)

@@ -15,6 +15,7 @@ from uuid import uuid4
 from app.clock import now_ms
 from app.errors import LedgerMismatch, QueueLimitReached, Unavailable
 from app.ledger import kept_rows, rows, selects
+from app.ledger.growing import grow_tables
 from app.ledger.paging import page_of
 from app.ledger.records import (
     ActionRecord,
@@ -320,6 +321,9 @@ class SqliteLedger:
             try:
                 db.execute("PRAGMA journal_mode = WAL")
                 db.execute("PRAGMA synchronous = FULL")
+                db.execute("BEGIN IMMEDIATE")
+                grow_tables(db)
+                db.execute("COMMIT")
                 db.executescript((files("app.ledger") / "schema.sql").read_text())
             except BaseException:
                 db.close()
