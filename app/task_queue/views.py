@@ -47,7 +47,7 @@ def open_task(key: TaskKey, sighting: Sighting, record: LedgerRecord | None) -> 
         "startedAt": _integer(fields.get("started")),
         "finishedAt": None,
         "nextAttemptAt": _integer(fields.get("due")) if fields["place"] == "delayed" else None,
-        "progress": None,
+        "progress": _progress(fields.get("progress")),
         "result": None,
         "error": _error(last.error) if last else None,
     }
@@ -184,6 +184,10 @@ def _masked(document: dict[str, Any]) -> dict[str, Any]:
 
 def _attempts_max(envelope: Envelope) -> int:
     return RetryPolicy().overridden(envelope.retry).max_attempts
+
+
+def _progress(noted: str | None) -> Any:
+    return None if noted is None else orjson.loads(noted)
 
 
 def _integer(text: str | None) -> int | None:
