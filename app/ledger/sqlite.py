@@ -5,6 +5,7 @@ Each call is one transaction on the one thread that owns the connection.
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
@@ -36,6 +37,7 @@ from app.names import TaskKey
 T = TypeVar("T")
 DAY_MS = 86_400_000
 VARIABLES_MAX = 500
+LOOK_EVERY_S = 0.01
 
 
 class SqliteLedger:
@@ -319,7 +321,7 @@ class SqliteLedger:
             )
             db.row_factory = sqlite3.Row
             try:
-                db.execute("PRAGMA journal_mode = WAL")
+                _write_ahead(db, self._timeout_s)
                 db.execute("PRAGMA synchronous = FULL")
                 db.execute("BEGIN IMMEDIATE")
                 grow_tables(db)
@@ -330,3 +332,17 @@ class SqliteLedger:
                 raise
             self._connection = db
         return self._connection
+
+
+def _write_ahead(db: sqlite3.Connection, within_s: float) -> None:
+    # Where others open the file as well SQLite refuses the change at once, whatever its timeout.
+    give_up_at = time.monotonic() + within_s
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_at:
+                raise
+            time.sleep(LOOK_EVERY_S)
+        else:
+            return
