@@ -13,6 +13,7 @@ from typing import Final
 import typer
 from typer.exceptions import TyperException
 
+from app.cli import completion
 from app.errors import LifeboatError, SettingsError
 from app.stack.process import StackError
 
@@ -27,7 +28,14 @@ COMMANDS: Final = {
     "rehydrate": "rehydrator.commandline:rehydrate_command",
     "drill": "app.cli.drill:drill",
     "bench": "app.cli.bench:bench",
+    "task": "app.cli.task:task",
+    "queue": "app.cli.queue:queue",
+    "dead": "app.cli.parked:dead",
+    "suspended": "app.cli.parked:suspended",
+    "quarantine": "app.cli.quarantine:quarantine",
+    "stats": "app.cli.stats:stats",
 }
+"""Name -> ``module:command``; a command is a function, or a group of commands."""
 
 
 def application(names: Iterable[str]) -> typer.Typer:
@@ -36,18 +44,19 @@ def application(names: Iterable[str]) -> typer.Typer:
     # Without a callback Typer takes the only command for the whole program.
     made.callback(help="A task queue that survives losing Redis.")(lambda: None)
     for name in names:
-        module, function = COMMANDS[name].split(":")
-        made.command(name)(getattr(import_module(module), function))
+        module, attribute = COMMANDS[name].split(":")
+        command = getattr(import_module(module), attribute)
+        if isinstance(command, typer.Typer):
+            made.add_typer(command, name=name)
+        else:
+            made.command(name)(command)
     return made
 
 
 def main() -> int:
     """Run one command; its exit code."""
-    asked = sys.argv[1:2]
     try:
-        code = application(asked if asked and asked[0] in COMMANDS else COMMANDS)(
-            standalone_mode=False
-        )
+        code = application(_asked())(standalone_mode=False)
     except typer.Exit as done:
         return done.exit_code
     except TyperException as error:
@@ -59,6 +68,13 @@ def main() -> int:
     except (LifeboatError, StackError) as error:
         return _failed(str(error), FAILED)
     return code if isinstance(code, int) else 0
+
+
+def _asked() -> Iterable[str]:
+    """Which commands are needed for what was typed, or is being typed."""
+    typed = completion.typed()
+    first = (sys.argv if typed is None else typed)[1:2]
+    return first if first and first[0] in COMMANDS else COMMANDS
 
 
 def _usage(error: TyperException) -> int:

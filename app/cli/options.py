@@ -13,6 +13,7 @@ Tenant = Annotated[str | None, typer.Option(help="Only this tenant's queues.")]
 Adopt = Annotated[
     bool, typer.Option("--adopt-ledger", help="Accept a ledger Redis and the copies do not know.")
 ]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 Json = Annotated[bool, typer.Option("--json", help="Only the document, on stdout.")]
 
 

@@ -185,7 +185,7 @@ def _header(path: Path) -> str:
 def cli_page() -> str:
     """Every command and its options."""
     commands = get_command(application(COMMANDS)).commands  # type: ignore[attr-defined]
-    blocks = [_command(name, command) for name, command in commands.items()]
+    blocks = [block for name, command in commands.items() for block in _commands(name, command)]
     return page(
         "Commands",
         "the functions under `app/cli/`",
@@ -194,6 +194,15 @@ def cli_page() -> str:
         " `--json`, stdout carries that document and nothing else.",
         *blocks,
     )
+
+
+def _commands(name: str, command: Any) -> list[str]:
+    """A command, and those below it."""
+    below = getattr(command, "commands", {})
+    return [
+        _command(name, command),
+        *(_command(f"{name} {each}", sub) for each, sub in below.items()),
+    ]
 
 
 def _command(name: str, command: Any) -> str:

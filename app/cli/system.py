@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.cli.images import images_of
-from app.cli.options import Json
+from app.cli.options import Json, Yes
 from app.settings import load
 from app.stack.running import Running, end, living
 from app.stack.stack import Stack
@@ -28,7 +28,6 @@ Folder = Annotated[Path, typer.Option("--dir", help="Where its data and logs liv
 Detach = Annotated[bool, typer.Option("--detach", help="Return when it is ready; it goes on.")]
 Sqlite = Annotated[bool, typer.Option("--sqlite", help="An SQLite ledger instead of MongoDB.")]
 Wipe = Annotated[bool, typer.Option("--wipe", help="Remove its data, too.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 def up(

@@ -6,9 +6,10 @@ Members that a newer API adds are kept, and ``document()`` gives back what came.
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
+from app.client.errors import Unavailable
 from app.state import FINISHED, TaskState
 
 Level = Literal["fast", "fsync", "mirrored"]
@@ -24,8 +25,19 @@ class Result(BaseModel):
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Self:
-        """Read an answer (camelCase members)."""
-        return cls.model_validate(document)
+        """Read an answer (camelCase members).
+
+        Raises:
+            Unavailable: it is not what this client knows.
+        """
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            places = ", ".join(sorted({".".join(map(str, each["loc"])) for each in error.errors()}))
+            raise Unavailable(
+                f"The API's answer is no {cls.__name__} this client knows ({places}): upgrade the"
+                " client."
+            ) from error
 
     def document(self) -> dict[str, Any]:
         """As the API says it."""

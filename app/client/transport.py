@@ -5,6 +5,7 @@ latter only where a second one does no harm.
 """
 
 import asyncio
+import os
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -121,7 +122,7 @@ class Transport:
         except TimeoutError as error:
             raise self._no_answer(call, f"Nothing came within {within_s:.1f} s.") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise self._no_answer(call, f"{error or type(error).__name__}.") from error
+            raise self._no_answer(call, f"{_why(error)}.") from error
         document = _document(raw)
         if status not in OK:
             after_s = _seconds(headers.get("Retry-After"))
@@ -147,6 +148,16 @@ class Transport:
                 headers=self._headers,
             )
         return self._session
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        # Its own text tells more of sockets than of what is wrong.
+        inner = error.os_error
+        if inner.errno is not None and inner.errno > 0:
+            return os.strerror(inner.errno)
+        return inner.strerror or str(inner)
+    return str(error) or type(error).__name__
 
 
 def _document(raw: bytes) -> Any:

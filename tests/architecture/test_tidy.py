@@ -23,6 +23,8 @@ MAY_READ_ENVIRONMENT = (
     "app/bench/ground.py",
     "app/cli/system.py",
     "app/drill/game.py",
+    # What a shell wants completed is no setting.
+    "app/cli/completion.py",
 )
 # What a script answers may read like a state without being written into a hash.
 ALSO_VERDICTS = {"start": {"expired"}}

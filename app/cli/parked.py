@@ -1,0 +1,237 @@
+"""``lifeboat dead`` and ``suspended``: what waits for a person."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import typer
+
+from app.cli import http
+from app.cli.options import Json, Yes
+from app.cli.tables import task_view, tasks_table
+from app.cli.values import json_object, moment_ms
+from app.client import Acted, Client, Task
+from app.client.selection import Filters
+from app.clock import now_ms
+from app.state import TaskState
+
+Id = Annotated[str, typer.Argument(metavar="TASK_ID", help="The task's id.")]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="TASK_ID", help="These tasks.")]
+Where = Annotated[
+    str | None, typer.Option("--queue", help="Their queue; unset: looked for in all.")
+]
+All = Annotated[bool, typer.Option("--all", help="All of the queue (needs --queue).")]
+Type = Annotated[str | None, typer.Option(help="Only this type.")]
+Error = Annotated[str | None, typer.Option(help="Only those whose last error has this type.")]
+Channel = Annotated[str | None, typer.Option(help="Only those that came this way.")]
+User = Annotated[str | None, typer.Option(help="Only this user's.")]
+ChatId = Annotated[str | None, typer.Option(help="Only of this chat.")]
+SINCE: Final = "ended {} then; 2h (ago), 2026-01-31T12:00:00 or Unix ms."
+Since = Annotated[str | None, typer.Option(help="Only those that " + SINCE.format("since"))]
+Until = Annotated[str | None, typer.Option(help="Only those that " + SINCE.format("until"))]
+Limit = Annotated[int, typer.Option(min=0, help="At most so many; 0: all.")]
+NewPayload = Annotated[
+    str | None, typer.Option("--payload", help="Another payload: a JSON object, @FILE, or -.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One parked state and what the client calls its actions."""
+
+    state: TaskState
+    verb: str
+    listed: Callable[..., AsyncIterator[Task]]
+    redrive: Callable[..., Awaitable[Task]]
+    redrive_many: Callable[..., Awaitable[Acted]]
+    discard_many: Callable[..., Awaitable[Acted]]
+
+    async def tasks(
+        self, client: Client, queue: str | None, filters: Filters, limit: int
+    ) -> list[Task]:
+        """Those that match, of one queue or of all; ``limit`` 0: all."""
+        names = [queue] if queue else [each.queue for each in await client.queues()]
+        found: list[Task] = []
+        for name in names:
+            if limit and len(found) >= limit:
+                break
+            room = limit - len(found) if limit else 0
+            found += await http.at_most(self.listed(client, name, **filters), room)
+        return found
+
+    async def redriven(
+        self, client: Client, queue: str | None, chosen: dict[str, Any], body: Any
+    ) -> Acted:
+        """Run the chosen again; without a queue they are chosen by their ids."""
+        if queue is not None:
+            return await self.redrive_many(client, queue, payload=body, **chosen)
+        for each in chosen["ids"]:
+            await self.redrive(client, each, payload=body)
+        return Acted(matched=len(chosen["ids"]), done=len(chosen["ids"]))
+
+    async def discarded(self, client: Client, queue: str | None, chosen: dict[str, Any]) -> Acted:
+        """Give the chosen up; without a queue they are chosen by their ids."""
+        if queue is not None:
+            return await self.discard_many(client, queue, **chosen)
+        matched = done = 0
+        for each in chosen["ids"]:
+            where = (await client.get(each)).queue
+            acted = await self.discard_many(client, where, ids=[each])
+            matched, done = matched + acted.matched, done + acted.done
+        return Acted(matched=matched, done=done)
+
+
+def group_of(kind: Kind) -> typer.Typer:
+    """The commands over one parked state."""
+    state, verb = kind.state.value, kind.verb
+    group = typer.Typer(no_args_is_help=True, help=f"Tasks that are {state}: wait for a person.")
+
+    @group.command("ls", help=f"List {state} tasks, newest first.")
+    def ls(
+        queue: Where = None,
+        type: Type = None,
+        error: Error = None,
+        channel: Channel = None,
+        user: User = None,
+        chat_id: ChatId = None,
+        since: Since = None,
+        until: Until = None,
+        limit: Limit = 50,
+        json: Json = False,
+    ) -> None:
+        filters = _filters(type, error, channel, user, chat_id, since, until)
+
+        found = http.ask(lambda client: kind.tasks(client, queue, filters, limit), json=json)
+        http.show(
+            {"items": [each.document() for each in found]},
+            tasks_table(found, f"No task is {state}."),
+            json=json,
+        )
+
+    @group.command("show", help="Show one, with all its attempts.")
+    def show(task_id: Id, queue: Where = None, json: Json = False) -> None:
+        found = http.ask(lambda client: client.get(task_id, queue=queue), json=json)
+        http.show(found.document(), task_view(found), json=json)
+
+    @group.command(verb, help=f"Run {state} tasks again: some, those that match, or all.")
+    def redrive(
+        ids: Ids = None,
+        queue: Where = None,
+        every: All = False,
+        type: Type = None,
+        error: Error = None,
+        channel: Channel = None,
+        user: User = None,
+        chat_id: ChatId = None,
+        since: Since = None,
+        until: Until = None,
+        payload: NewPayload = None,
+        yes: Yes = False,
+        json: Json = False,
+    ) -> None:
+        filters = _filters(type, error, channel, user, chat_id, since, until)
+        chosen = _selection(ids, queue, filters, every=every)
+        body = json_object(payload, "--payload")
+        if not ids:
+            http.confirm(_question(verb, state, queue, filters), yes=yes)
+
+        acted = http.ask(lambda client: kind.redriven(client, queue, chosen, body), json=json)
+        _report(acted, json=json)
+
+    @group.command("discard", help=f"Give {state} tasks up: some, those that match, or all.")
+    def discard(
+        ids: Ids = None,
+        queue: Where = None,
+        every: All = False,
+        type: Type = None,
+        error: Error = None,
+        channel: Channel = None,
+        user: User = None,
+        chat_id: ChatId = None,
+        since: Since = None,
+        until: Until = None,
+        yes: Yes = False,
+        json: Json = False,
+    ) -> None:
+        filters = _filters(type, error, channel, user, chat_id, since, until)
+        chosen = _selection(ids, queue, filters, every=every)
+        http.confirm(_question("discard", state, queue, filters, ids), yes=yes)
+
+        acted = http.ask(lambda client: kind.discarded(client, queue, chosen), json=json)
+        _report(acted, json=json)
+
+    return group
+
+
+def _filters(
+    type: str | None,
+    error: str | None,
+    channel: str | None,
+    user: str | None,
+    chat_id: str | None,
+    since: str | None,
+    until: str | None,
+) -> Filters:
+    now = now_ms()
+    given: Filters = {
+        "type": type,
+        "error": error,
+        "channel": channel,
+        "user": user,
+        "chat_id": chat_id,
+        "since": moment_ms(since, "--since", now_ms=now, ago=True),
+        "until": moment_ms(until, "--until", now_ms=now, ago=True),
+    }
+    return given
+
+
+def _selection(
+    ids: list[str] | None, queue: str | None, filters: Filters, *, every: bool
+) -> dict[str, Any]:
+    is_filtered = any(value is not None for value in filters.values())
+    if [bool(ids), is_filtered, every].count(True) != 1:
+        raise typer.BadParameter("Say which: task ids, filters, or --all; one of these.")
+    if ids:
+        return {"ids": ids}
+    if queue is None:
+        raise typer.BadParameter("Filters and --all need the queue.", param_hint="--queue")
+    return {"filter": filters} if is_filtered else {"all": True}
+
+
+def _question(
+    verb: str, state: str, queue: str | None, filters: Filters, ids: list[str] | None = None
+) -> str:
+    if ids:
+        return f"{verb.capitalize()} {', '.join(ids)}?"
+    given = ", ".join(f"{name} {value}" for name, value in filters.items() if value is not None)
+    which = f" with {given}" if given else ""
+    return f"{verb.capitalize()} all {state} tasks of the queue {queue}{which}?"
+
+
+def _report(acted: Acted, *, json: bool) -> None:
+    sentence = f"{acted.matched:,} matched, {acted.done:,} done."
+    http.show(acted.document(), http.say(sentence), json=json)
+    if acted.done < acted.matched:
+        raise typer.Exit(http.FAILED)
+
+
+dead = group_of(
+    Kind(
+        TaskState.DEAD,
+        "retry",
+        Client.dead,
+        Client.retry,
+        Client.retry_dead,
+        Client.discard_dead,
+    )
+)
+suspended = group_of(
+    Kind(
+        TaskState.SUSPENDED,
+        "resume",
+        Client.suspended,
+        Client.resume,
+        Client.resume_suspended,
+        Client.discard_suspended,
+    )
+)

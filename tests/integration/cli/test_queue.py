@@ -1,0 +1,33 @@
+"""``lifeboat queue`` and ``stats``: what queues hold."""
+
+
+async def test_no_queue_yet_is_a_sentence(lifeboat):
+    ran = await lifeboat("queue", "ls")
+    assert (ran.code, ran.err) == (0, "")
+    assert "There is no queue yet" in ran.out
+
+
+async def test_queues_are_listed_with_their_figures(lifeboat, api):
+    await lifeboat("task", "add", "report", "--queue", "mail")
+    shown = await lifeboat("queue", "ls")
+    assert shown.code == 0
+    assert "mail" in shown.out
+    assert "oldest s" in shown.out
+    listed = await lifeboat("queue", "ls", "--json")
+    (item,) = listed.document["items"]
+    assert (item["queue"], item["depth"]["queued"]) == ("mail", 1)
+    one = await lifeboat("queue", "inspect", "mail", "--json")
+    assert one.document["depth"] == item["depth"]
+
+
+async def test_a_missing_queue_is_told_with_where_to_look(lifeboat):
+    ran = await lifeboat("queue", "inspect", "nothing", "--json")
+    assert ran.code == 1
+    assert ran.document["code"] == "queue_not_found"
+    assert "lifeboat queue ls" in ran.err
+
+
+async def test_clear_asks_first(lifeboat):
+    ran = await lifeboat("queue", "clear", "mail", typed="n\n")
+    assert (ran.code, ran.out) == (1, "")
+    assert "Cancel every waiting task of the queue mail?" in ran.err
