@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -15,6 +16,10 @@ from app.clock import monotonic_ms
 
 PR_SET_PDEATHSIG = 1
 STOP_WITHIN_MS = 15_000
+PAUSE_WITHIN_MS = 5_000
+PAUSE_LOOK_S = 0.002
+STOPPED = ("T", "t", "Z", "X")
+"""States of a thread in /proc that runs no code."""
 TAIL = 800
 
 # Bound at import: between fork and exec nothing may be looked up or imported.
@@ -133,8 +138,18 @@ class ChildProcess:
         """Nothing to forget: its data lies in a folder (a container has it inside)."""
 
     def pause(self) -> None:
-        """SIGSTOP: it keeps its sockets and answers nothing."""
+        """SIGSTOP: it keeps its sockets and answers nothing, from when this returns on.
+
+        Raises:
+            StackError: it has not stopped in time.
+        """
         os.kill(self.pid, signal.SIGSTOP)
+        deadline = monotonic_ms() + PAUSE_WITHIN_MS
+        # The signal is only on its way: threads that run on other cores may answer some more.
+        while not _all_stopped(self.pid):
+            if monotonic_ms() > deadline:
+                raise StackError(f"{self.name} did not stop within {PAUSE_WITHIN_MS} ms.")
+            time.sleep(PAUSE_LOOK_S)
 
     def resume(self) -> None:
         """SIGCONT."""
@@ -154,6 +169,16 @@ class ChildProcess:
         if not self.log.exists():
             return "(it wrote no log)"
         return self.log.read_text(errors="replace")[-TAIL:]
+
+
+def _all_stopped(pid: int) -> bool:
+    """Whether every thread of a process has stopped, or is gone."""
+    for task in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            # The name before it may hold anything, also parentheses.
+            if task.read_text().rpartition(")")[2].split()[0] not in STOPPED:
+                return False
+    return True
 
 
 async def together(starts: Iterable[Coroutine[Any, Any, None]]) -> None:
