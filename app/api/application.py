@@ -10,16 +10,22 @@ from starlette.responses import Response
 
 from app import __version__
 from app.api.accepting import Accepting
+from app.api.bodies import Bodies, ClearBody, DiscardBody, RedriveBody, SelectionBody
 from app.api.errors import NoSuchMethod, NoSuchRoute, problem_response
-from app.api.routes import batch, health, mirror, queues, tasks
-from app.api.schemas import submit_components
+from app.api.routes import actions, batch, health, mirror, parked, queues, tasks
+from app.api.schemas import components
 from app.errors import InvalidTask, LifeboatError
 from app.metrics import Metrics
 from app.settings import Settings
 from app.task_queue.problems import problems_from
+from app.task_queue.request import SubmitTask
 from app.task_queue.task_queue import TaskQueue
 
 CALLS_A_LOOK: Final = 4
+CALLS_AN_ACTION: Final = 8
+ACT_WITHIN_S: Final = 120
+"""For what is done to any number of tasks; asked again, it goes on where it was."""
+BODIES: Final = (SubmitTask, RedriveBody, SelectionBody, DiscardBody, ClearBody)
 
 
 class Application(FastAPI):
@@ -28,7 +34,7 @@ class Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document."""
         document = super().openapi()
-        document["components"]["schemas"] |= submit_components()
+        document["components"]["schemas"] |= components(*BODIES)
         return document
 
 
@@ -46,10 +52,22 @@ def create_application(settings: Settings, task_queue: TaskQueue, metrics: Metri
     application.add_exception_handler(HTTPException, _not_routed)
     application.add_exception_handler(Exception, _refused)
     look_within_s = CALLS_A_LOOK * settings.store_timeout_ms / 1_000
+    act_within_s = (
+        settings.confirm_timeout_ms + CALLS_AN_ACTION * settings.store_timeout_ms
+    ) / 1_000
+    bodies = Bodies(settings)
     rules, accepting = tasks.rules_of(settings), Accepting(metrics, settings.tenant)
     tasks.add_routes(application, task_queue, settings, rules, accepting)
     batch.add_routes(application, task_queue, settings, rules, accepting)
-    queues.add_routes(application, task_queue, look_within_s)
+    actions.add_routes(application, task_queue, bodies, act_within_s)
+    for module in (queues, parked):
+        module.add_routes(
+            application,
+            task_queue,
+            bodies,
+            look_within_s=look_within_s,
+            act_within_s=ACT_WITHIN_S,
+        )
     mirror.add_routes(application, task_queue, look_within_s)
     health.add_routes(application, task_queue, metrics)
     return application

@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 
 from app.envelope import MEDIA_TYPE as ENVELOPE
 from app.state import TaskState
-from app.task_queue.request import Level, SubmitTask
+from app.task_queue.request import Level
 
 REFERENCE = "#/components/schemas/{model}"
 
@@ -91,6 +91,26 @@ class Task(_Shown):
     context: dict[str, Any]
     payload: dict[str, Any]
     disposition: Literal["created", "duplicate", "unchecked"] | None = None
+
+
+class TaskList(_Shown):
+    """A page of tasks; the next one is had with ``cursor``, null on the last."""
+
+    items: list[Task]
+    cursor: str | None
+
+
+class Acted(_Shown):
+    """How many tasks were meant, and of how many what was asked for is so now."""
+
+    matched: int
+    done: int
+
+
+class Cleared(_Shown):
+    """How many tasks were cancelled."""
+
+    cancelled: int
 
 
 class Depth(_Shown):
@@ -225,10 +245,20 @@ def batch_documentation(lines: str) -> dict[str, Any]:
     }
 
 
-def submit_components() -> dict[str, Any]:
-    """The schemas ``submit_documentation`` refers to."""
-    schema = SubmitTask.model_json_schema(by_alias=True, ref_template=REFERENCE)
-    return {**schema.pop("$defs", {}), "SubmitTask": schema}
+def body_documentation(model: type[BaseModel], *, required: bool) -> dict[str, Any]:
+    """The same for a route whose body is ``model``."""
+    schema = {"$ref": REFERENCE.format(model=model.__name__)}
+    content = {"application/json": {"schema": schema}}
+    return {"requestBody": {"required": required, "content": content}}
+
+
+def components(*models: type[BaseModel]) -> dict[str, Any]:
+    """The schemas that such documentation refers to."""
+    found: dict[str, Any] = {}
+    for model in models:
+        schema = model.model_json_schema(by_alias=True, ref_template=REFERENCE)
+        found |= {**schema.pop("$defs", {}), model.__name__: schema}
+    return found
 
 
 def _header(name: str, description: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Final
 import uvicorn
 
 from app.api.application import create_application
+from app.api.payloads import PAYLOADS
 from app.api.protocol import protocol_of
 from app.broker.connection import RedisConnection
 from app.errors import SettingsError
@@ -39,7 +40,7 @@ async def serve(settings: Settings, *, listening: Callable[[str], None] | None =
     """
     check_host(settings)
     redis, ledger = RedisConnection.from_settings(settings), ledger_of(settings)
-    task_queue = TaskQueue(settings, redis, ledger)
+    task_queue = TaskQueue(settings, redis, ledger, PAYLOADS)
     server = Server(settings, task_queue, listening)
     try:
         await task_queue.try_open()

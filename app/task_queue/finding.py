@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.broker.intake import Sighting
-from app.errors import Unavailable
+from app.errors import AmbiguousTask, TaskNotFound, Unavailable
 from app.ledger.records import LedgerRecord
 from app.names import QueueName, TaskKey
+from app.state import TaskState
 from app.task_queue.ledger_gate import LedgerGate
 from app.task_queue.open_queue import OpenQueue
 from app.task_queue.views import finished_task, open_task
@@ -20,11 +21,41 @@ from app.task_queue.views import finished_task, open_task
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What Redis says of one task. ``doubt``: why a "no" of Redis is none."""
+    """What Redis says of one task. ``doubt``: why a "no" of Redis is none.
+
+    ``pending``: Redis answered, but not everything was brought back yet.
+    """
 
     key: TaskKey
     sighting: Sighting | None
     doubt: Unavailable | None
+    pending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A task that was found: what each store knows of it, and how it is shown."""
+
+    key: TaskKey
+    sighting: Sighting | None
+    record: LedgerRecord | None
+    shown: dict[str, Any]
+
+    @property
+    def state(self) -> TaskState:
+        """The state of its latest run."""
+        return TaskState(self.shown["state"])
+
+    @property
+    def run(self) -> int:
+        """The number of its latest run."""
+        run: int = self.shown["run"]
+        return run
+
+    @property
+    def name(self) -> QueueName:
+        """The queue it is in."""
+        return QueueName(self.key.tenant, self.key.queue)
 
 
 class Finder:
@@ -38,25 +69,45 @@ class Finder:
         self._queue_of = queue_of
         self._mirrored = mirrored
 
-    async def find(
-        self, task_id: str, names: Sequence[QueueName]
-    ) -> tuple[dict[str, dict[str, Any]], Unavailable | None]:
-        """Shown tasks by queue, and why there might be others.
+    async def locate(
+        self,
+        task_id: str,
+        names: Sequence[QueueName],
+        elsewhere: Unavailable | None = None,
+        *,
+        surely: bool = False,
+    ) -> Located:
+        """The one task of this id; ``elsewhere``: why it may be in another queue than these.
+
+        ``surely``: with the ledger's record, and with Redis asked.
 
         Raises:
+            TaskNotFound: both stores say so.
+            AmbiguousTask: several queues have it.
+            Unavailable: nobody can say now.
             LedgerMismatch: the process must stop.
         """
         views = await asyncio.gather(*(self._look(name, task_id) for name in names))
-        records, away = await self._records([v.key for v in views if _needs_record(v)])
-        found: dict[str, dict[str, Any]] = {}
-        doubt: Unavailable | None = None
+        asked = [view.key for view in views if surely or _needs_record(view)]
+        records, away = await self._records(asked)
+        if surely and away:
+            raise away
+        found: list[Located] = []
+        doubt = elsewhere
         for view in views:
-            answer = judge(view, records.get(view.key), away)
+            record = records.get(view.key)
+            answer = judge(view, record, away)
             if isinstance(answer, dict):
-                found[view.key.queue] = answer
+                if surely and view.doubt and view.sighting is None and not view.pending:
+                    raise view.doubt
+                found.append(Located(view.key, view.sighting, record, answer))
             else:
-                doubt = doubt or answer
-        return found, doubt
+                doubt = answer or doubt
+        if len(found) > 1:
+            raise AmbiguousTask(task_id, tuple(each.key.queue for each in found))
+        for each in found:
+            return each
+        raise doubt or TaskNotFound(f"There is no task {task_id}.")
 
     async def _look(self, name: QueueName, task_id: str) -> View:
         queue = self._queue_of(name)
@@ -67,7 +118,7 @@ class Finder:
             pending = self._mirrored and await queue.is_pending(token)
             (sighting,) = await queue.intake.look(token, [task_id])
             doubt = Unavailable("redis", "its tasks are being brought back") if pending else None
-            return View(key, sighting, doubt)
+            return View(key, sighting, doubt, pending)
 
         try:
             return await queue.under_token(look)
@@ -95,7 +146,7 @@ def judge(
     seen_run = int(sighting.fields["run"]) if sighting else 0
     if sighting and sighting.envelope and not (finished and finished.run >= seen_run):
         return open_task(view.key, sighting, record)
-    if record and finished and finished.run >= max(seen_run, record.open.run if record.open else 0):
+    if record and finished and finished.run >= max(seen_run, _open_run(record)):
         return finished_task(view.key, record, finished)
     if ledger_away or view.doubt:
         return ledger_away or view.doubt
@@ -103,6 +154,13 @@ def judge(
         # Known, and yet in neither store as a whole: between two stores, or lost and coming back.
         return Unavailable("redis", "the task is being brought back")
     return None
+
+
+def _open_run(record: LedgerRecord) -> int:
+    """The latest run that the ledger knows to be open, 0: none."""
+    opened = record.open.run if record.open else 0
+    redriven = record.finished.run + 1 if record.redriven and record.finished else 0
+    return max(opened, redriven)
 
 
 def _needs_record(view: View) -> bool:

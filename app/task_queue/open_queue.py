@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeVar, cast
 
 from app.broker.connection import RedisConnection
+from app.broker.delivery import Delivery
 from app.broker.generation import Generation
 from app.broker.intake import Enqueued, Intake, Submission
 from app.broker.recovery import Recovery
@@ -66,6 +67,7 @@ class OpenQueue:
             unmirrored_max=settings.unmirrored_max,
         )
         self.recovery = Recovery(redis, self.keys)
+        self.delivery = Delivery(redis, self.keys, dedup_ms=settings.dedup_ms)
         self.confirmations = Confirmations(redis, self.keys, self.intake, ledger)
         self._redis = redis
         self._ledger = ledger

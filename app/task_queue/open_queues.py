@@ -69,6 +69,17 @@ class OpenQueues:
         """The tenant's queues by name, and why there may be others: the ledger is away."""
         return await self._known.all()
 
+    async def searched(self, queue: str | None) -> tuple[list[QueueName], Unavailable | None]:
+        """Where to look for a task: the queue that is named, or all as ``all`` tells them.
+
+        Raises:
+            TaskNotFound: there is no queue of this name.
+            Unavailable: nobody can say whether there is one.
+        """
+        if queue:
+            return [await self.require(queue)], None
+        return await self.all()
+
     def tell(self, channel: str, watermark: str) -> None:
         """A mirror announced on ``channel`` how far its copies are confirmed."""
         for queue in self._open.values():

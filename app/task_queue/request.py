@@ -180,7 +180,7 @@ def read_request(body: Any, rules: Rules, origin: Origin, now_ms: int) -> Prepar
         raise InvalidTask(*problems_of(error)) from error
     context = _context(body, origin)
     problems = _broken_relations(task, body, context, rules, origin, now_ms)
-    problems += _payload_problems(task, rules)
+    problems += payload_problems(task.type, task.payload, rules.payloads)
     if problems:
         raise InvalidTask(*problems)
     name = names.QueueName(rules.tenant, task.queue)
@@ -191,7 +191,7 @@ def read_request(body: Any, rules: Rules, origin: Origin, now_ms: int) -> Prepar
     fresh = key is None and not task.task_id
     task_id = task.task_id or (names.derived_task_id(name, key) if key else names.new_task_id())
     envelope = _encoded(task, name.task(task_id), context, options, body, now_ms)
-    _check_size(envelope, rules)
+    check_envelope_size(envelope, rules.envelope_bytes_max)
     return Prepared(
         envelope,
         fresh,
@@ -219,11 +219,11 @@ def read_envelope(raw: bytes, rules: Rules) -> Prepared:
         task = SubmitTask.model_validate(given, by_alias=True, by_name=False)
     except ValidationError as error:
         raise InvalidTask(*(_in_envelope(each) for each in problems_of(error))) from error
-    problems = _payload_problems(task, rules)
+    problems = payload_problems(task.type, task.payload, rules.payloads)
     problems += _context_problems(envelope.context, rules.context_chars_max)
     if problems:
         raise InvalidTask(*problems)
-    _check_size(envelope, rules)
+    check_envelope_size(envelope, rules.envelope_bytes_max)
     return Prepared(envelope, False, rules.durability, rules.on_degraded)
 
 
@@ -309,12 +309,15 @@ def _context_problems(context: dict[str, Any], chars_max: int) -> list[FieldProb
     ]
 
 
-def _payload_problems(task: SubmitTask, rules: Rules) -> list[FieldProblem]:
-    model = rules.payloads.get(task.type)
+def payload_problems(
+    type: str, payload: dict[str, Any], payloads: Mapping[str, type[BaseModel]]
+) -> list[FieldProblem]:
+    """What the model of a type has against a payload; nothing where ``payloads`` has no model."""
+    model = payloads.get(type)
     if model is None:
         return []
     try:
-        model.model_validate(task.payload)
+        model.model_validate(payload)
     except ValidationError as error:
         return problems_of(error, "#/payload")
     return []
@@ -343,9 +346,14 @@ def _encoded(
         raise InvalidTask(FieldProblem("#/payload", f"Is not plain JSON: {error}")) from error
 
 
-def _check_size(envelope: Envelope, rules: Rules) -> None:
-    if len(envelope.raw) > rules.envelope_bytes_max:
-        raise TooLarge("The task's envelope", rules.envelope_bytes_max)
+def check_envelope_size(envelope: Envelope, bytes_max: int) -> None:
+    """Refuse an envelope that is too long.
+
+    Raises:
+        TooLarge: it is.
+    """
+    if len(envelope.raw) > bytes_max:
+        raise TooLarge("The task's envelope", bytes_max)
 
 
 def check_plain_json(body: dict[str, Any]) -> None:

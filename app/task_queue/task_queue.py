@@ -4,7 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Final
+
+from pydantic import BaseModel
 
 from app.amqp.connection import STORE
 from app.amqp.link import Link
@@ -12,23 +15,28 @@ from app.broker.connection import RedisConnection
 from app.broker.probe import probe_writes
 from app.broker.watermark import Watermarks
 from app.clock import monotonic_ms
-from app.errors import AmbiguousTask, Fatal, LifeboatError, TaskNotFound, Unavailable
+from app.errors import Fatal, LifeboatError, Unavailable
 from app.ledger.ledger import Ledger
 from app.lifecycle import cancel, wait_for
-from app.names import QueueName
 from app.settings import Settings
+from app.state import TaskState
 from app.task_queue.copies import Copies
 from app.task_queue.figures import Figures
 from app.task_queue.finding import Finder
 from app.task_queue.finishing import Finishes
 from app.task_queue.ledger_gate import LedgerGate
+from app.task_queue.listing import Listing
 from app.task_queue.open_queues import OpenQueues
+from app.task_queue.operating import Operator
+from app.task_queue.parked import Acted, Action, Filter, Selection
 from app.task_queue.places import ledger_place, redis_place
 from app.task_queue.receipt import Receipt
+from app.task_queue.redriving import Parked
 from app.task_queue.request import Prepared
 from app.task_queue.submitting import Submitter
 from app.task_queue.views import is_finished
 
+EMPTY: Final[Mapping[str, type[BaseModel]]] = MappingProxyType({})
 NOT_CONFIGURED: Final = "not configured"
 OPEN_WITHIN_S: Final = 1.0
 
@@ -40,7 +48,14 @@ class TaskQueue:
     the stores to their owner.
     """
 
-    def __init__(self, settings: Settings, redis: RedisConnection, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        redis: RedisConnection,
+        ledger: Ledger,
+        payloads: Mapping[str, type[BaseModel]] = EMPTY,
+    ) -> None:
+        """``payloads``: models by type, for payloads that are judged before they are taken."""
         self._settings = settings
         self._redis = redis
         self._ledger = LedgerGate(ledger, ledger_place(settings))
@@ -52,6 +67,10 @@ class TaskQueue:
             self._ledger, self._queues.of, mirrored=settings.rabbitmq_url is not None
         )
         self._figures = Figures(self._queues, redis, self._ledger, self._copies)
+        self._listing = Listing(self._ledger, self._queues.of)
+        self._operator = Operator(
+            settings, redis, self._ledger, self._queues, self._finder, payloads
+        )
         self._link: Link | None = None
         if settings.rabbitmq_url:
             self._link = Link(settings.rabbitmq_url, "api", returns_raise=False)
@@ -140,15 +159,107 @@ class TaskQueue:
         """
         until_ms = monotonic_ms() + round(wait_s * 1_000)
         with self._watched():
-            if queue:
-                task = await self._find(task_id, [await self._queues.require(queue)])
-            else:
-                task = await self._find(task_id, *await self._queues.all())
-            name = QueueName(task["tenant"], task["queue"])
-            while not is_finished(task) and (left_ms := until_ms - monotonic_ms()) > 0:
-                await self._finishes.wait(name.task(task_id), left_ms / 1_000)
-                task = await self._find(task_id, [name])
-            return task
+            found = await self._finder.locate(task_id, *await self._queues.searched(queue))
+            while not is_finished(found.shown) and (left_ms := until_ms - monotonic_ms()) > 0:
+                await self._finishes.wait(found.key, left_ms / 1_000)
+                found = await self._finder.locate(task_id, [found.name])
+            return found.shown
+
+    async def cancel(self, task_id: str, queue: str | None = None) -> dict[str, Any]:
+        """Cancel a task, whatever it waits for; a running one is told to stop. The task.
+
+        Raises:
+            StateConflict: it has ended otherwise, or is dead.
+            TaskNotFound, AmbiguousTask: see ``get``.
+            Unavailable: a store is away; it may be cancelled yet. Ask again.
+        """
+        with self._watched():
+            return await self._operator.cancel(task_id, queue)
+
+    async def redrive(
+        self,
+        task_id: str,
+        queue: str | None = None,
+        payload: dict[str, Any] | None = None,
+        *,
+        expect: Parked,
+    ) -> dict[str, Any]:
+        """Start the next run of a task that is ``expect``, with another payload if wanted.
+
+        Raises:
+            StateConflict: it is in another state.
+            InvalidTask, TooLarge: the payload breaks a rule.
+            QueueFull: back-pressure.
+            TaskNotFound, AmbiguousTask: see ``get``.
+            Unavailable: a store is away; the run may have started. Ask again.
+        """
+        with self._watched():
+            return await self._operator.redrive(task_id, queue, expect, payload)
+
+    async def parked(
+        self, queue: str, state: Parked, wanted: Filter, cursor: str | None, limit: int
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """A page of the dead or the suspended, the latest first, and the next page's cursor.
+
+        Raises:
+            TaskNotFound: there is no such queue.
+            InvalidTask: the cursor is none of this list.
+            Unavailable: the ledger is away.
+        """
+        with self._watched():
+            return await self._operator.parked(queue, state, wanted, cursor, limit)
+
+    async def act(
+        self,
+        queue: str,
+        state: Parked,
+        action: Action,
+        selection: Selection,
+        payload: dict[str, Any] | None = None,
+    ) -> Acted:
+        """Retry, resume or discard parked tasks.
+
+        Raises:
+            TaskNotFound: there is no such queue.
+            InvalidTask, TooLarge: the payload breaks a rule.
+            Unavailable: a store is away; a part may be done. Ask again.
+        """
+        with self._watched():
+            return await self._operator.act(queue, state, action, selection, payload)
+
+    async def pause(self, queue: str, *, paused: bool = True) -> dict[str, Any]:
+        """Let no task of a queue start from now on, or let them start again. The queue.
+
+        Raises:
+            TaskNotFound: there is no such queue.
+            Unavailable: a store is away; ask again.
+        """
+        with self._watched():
+            return await self._figures.queue(await self._operator.pause(queue, paused=paused))
+
+    async def clear(self, queue: str) -> int:
+        """Cancel all tasks of a queue that have not started; how many.
+
+        Raises:
+            TaskNotFound: there is no such queue.
+            Unavailable: a store is away; what was cancelled stays so. Ask again.
+        """
+        with self._watched():
+            return await self._operator.clear(queue)
+
+    async def tasks(
+        self, queue: str, state: TaskState | None, type: str | None, cursor: str | None, limit: int
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """A page of a queue's tasks, and the next page's cursor.
+
+        Raises:
+            TaskNotFound: there is no such queue.
+            InvalidTask: the cursor is none of this list.
+            Unavailable: the store that has this part of the list is away.
+        """
+        with self._watched():
+            name = await self._queues.require(queue)
+            return await self._listing.tasks(name, state, type, cursor, limit)
 
     async def queues(self) -> list[dict[str, Any]]:
         """Every queue of the tenant with its figures. Raises ``Unavailable`` without Redis."""
@@ -171,17 +282,6 @@ class TaskQueue:
         with self._watched():
             names, _ = await self._queues.all()
             return await asyncio.gather(*(self._figures.mirror(name) for name in names))
-
-    async def _find(
-        self, task_id: str, names: list[QueueName], elsewhere: Unavailable | None = None
-    ) -> dict[str, Any]:
-        """``elsewhere``: why it may be in a queue that is not among ``names``."""
-        found, doubt = await self._finder.find(task_id, names)
-        if len(found) > 1:
-            raise AmbiguousTask(task_id, tuple(found))
-        for task in found.values():
-            return task
-        raise doubt or elsewhere or TaskNotFound(f"There is no task {task_id}.")
 
     async def _check_rabbitmq(self) -> None:
         if self._link is None:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import FastAPI, Path, Query
+from fastapi import FastAPI, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -12,13 +12,13 @@ from app.api.answers import json_answer
 from app.api.deadline import within
 from app.api.json_body import parse_object, read_body
 from app.api.media_types import JSON, media_type
+from app.api.payloads import PAYLOADS
 from app.api.preferences import origin_of, wait_preferred
+from app.api.routes.parameters import QueueWanted, TaskId
 from app.api.routes.raw import RawRoute
 from app.clock import monotonic_ms, now_ms
 from app.envelope import MEDIA_TYPE as ENVELOPE
 from app.errors import TaskNotFound, Unavailable
-from app.handlers.payload import DELIVER, HttpDeliverPayload
-from app.names import QUEUE_PATTERN, TASK_ID_PATTERN
 from app.settings import Settings
 from app.task_queue.receipt import Receipt
 from app.task_queue.request import Level, Prepared, Rules, read_envelope, read_request
@@ -30,11 +30,9 @@ BODY_PER_ENVELOPE: Final = 3
 CALLS_A_SUBMIT: Final = 4
 CALLS_A_LOOK: Final = 4
 
-Queue = Annotated[str | None, Query(pattern=f"^{QUEUE_PATTERN}$", description="Where it lies.")]
 Wait = Annotated[
     float, Query(ge=0, allow_inf_nan=False, description="Seconds to wait for its end, at most 60.")
 ]
-TaskId = Annotated[str, Path(alias="taskId", pattern=f"^{TASK_ID_PATTERN}$")]
 
 
 class Tasks:
@@ -71,7 +69,7 @@ class Tasks:
             return self._accepting.answer(receipt, applied)
         return json_answer(task | {"disposition": receipt.disposition}, 200, applied)
 
-    async def get(self, task_id: TaskId, queue: Queue = None, wait: Wait = 0) -> Response:
+    async def get(self, task_id: TaskId, queue: QueueWanted = None, wait: Wait = 0) -> Response:
         """A task as it is, or as it is when it has finished within ``wait`` seconds."""
         wait_s = min(wait, self._wait_max_s)
         async with within(self._look_within_s + wait_s):
@@ -105,7 +103,7 @@ def rules_of(settings: Settings) -> Rules:
         on_degraded=settings.on_degraded,
         envelope_bytes_max=settings.limit_envelope,
         context_chars_max=settings.limit_context,
-        payloads={DELIVER: HttpDeliverPayload},
+        payloads=PAYLOADS,
     )
 
 

@@ -1,0 +1,11 @@
+"""The built-in types whose payloads are judged before they are taken."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from pydantic import BaseModel
+
+from app.handlers.payload import DELIVER, HttpDeliverPayload
+
+PAYLOADS: Final[Mapping[str, type[BaseModel]]] = {DELIVER: HttpDeliverPayload}
+"""Models by type."""

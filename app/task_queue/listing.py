@@ -1,0 +1,147 @@
+"""The tasks of a queue as one list: the open ones out of Redis, then the finished ones.
+
+A page's cursor says which part of the list comes next: the state, and the cursor of the store that
+has it.
+"""
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from app.broker.intake import Sighting
+from app.errors import FieldProblem, InvalidTask, Unavailable
+from app.ledger.records import LedgerRecord, RecordQuery
+from app.names import QueueName, TaskKey
+from app.state import FINISHED, OPEN, TaskState
+from app.task_queue.ledger_gate import LedgerGate
+from app.task_queue.open_queue import OpenQueue
+from app.task_queue.views import finished_task, open_task
+
+LOOKS_A_PAGE: Final = 10
+"""A type that few tasks have must not make one call walk a whole queue: the page is short then."""
+FINISHED_PART: Final = "finished"
+ORDER: Final = tuple(state for state in TaskState if state in OPEN)
+
+Shown = dict[str, Any]
+
+
+class Listing:
+    """Lists the tasks of one queue at a time."""
+
+    def __init__(self, ledger: LedgerGate, queue_of: Callable[[QueueName], OpenQueue]) -> None:
+        self._ledger = ledger
+        self._queue_of = queue_of
+
+    async def tasks(
+        self,
+        name: QueueName,
+        state: TaskState | None,
+        type: str | None,
+        cursor: str | None,
+        limit: int,
+    ) -> tuple[list[Shown], str | None]:
+        """A page, and the next page's cursor (None: this is the last).
+
+        Raises:
+            InvalidTask: the cursor is none of this list.
+            Unavailable: the store that has this part of the list is away.
+        """
+        parts = _parts(state)
+        part, inner = _read(cursor) if cursor else (parts[0], "")
+        if part not in parts:
+            raise _bad_cursor()
+        found: list[Shown] = []
+        for _ in range(LOOKS_A_PAGE):
+            room = limit - len(found)
+            if part == FINISHED_PART:
+                items, inner = await self._finished(name, state, type, inner, room)
+            else:
+                items, inner = await self._open(name, TaskState(part), type, inner, room)
+            found += items
+            if not inner:
+                place = parts.index(part) + 1
+                if place == len(parts):
+                    return found, None
+                part = parts[place]
+            if len(found) >= limit:
+                break
+        return found, _written(part, inner)
+
+    async def _open(
+        self, name: QueueName, state: TaskState, type: str | None, cursor: str, limit: int
+    ) -> tuple[list[Shown], str]:
+        queue = self._queue_of(name)
+
+        async def call(token: str) -> tuple[list[str], list[Sighting | None], str]:
+            ids, after = await queue.intake.list_open(token, state, cursor, limit)
+            return ids, await queue.intake.look(token, ids) if ids else [], after
+
+        ids, sightings, after = await queue.under_token(call)
+        keys = [name.task(task_id) for task_id in ids]
+        here = [
+            (key, sighting)
+            for key, sighting in zip(keys, sightings, strict=True)
+            if sighting and sighting.envelope and sighting.fields.get("state") in OPEN
+        ]
+        records = await self._records(here)
+        shown = [open_task(key, seen, records.get(key)) for key, seen in here]
+        return [each for each in shown if type in (None, each["type"])], after
+
+    async def _records(
+        self, found: Sequence[tuple[TaskKey, Sighting]]
+    ) -> dict[TaskKey, LedgerRecord]:
+        """The history of those that have one; left out where the ledger is away."""
+        keys = [
+            key
+            for key, seen in found
+            if seen.fields.get("attempt", "0") != "0" or seen.fields.get("run") != "1"
+        ]
+        try:
+            records = await asyncio.gather(*(self._ledger.get(key) for key in keys))
+        except Unavailable:
+            return {}
+        return {each.key: each for each in records if each is not None}
+
+    async def _finished(
+        self, name: QueueName, state: TaskState | None, type: str | None, cursor: str, limit: int
+    ) -> tuple[list[Shown], str]:
+        query = RecordQuery(
+            tenant=name.tenant,
+            queue=name.queue,
+            states=frozenset({str(state)} if state else map(str, FINISHED)),
+            type=type,
+            cursor=cursor or None,
+            limit=limit,
+        )
+        page = await self._ledger.search(query)
+        shown = [finished_task(r.key, r, r.finished) for r in page.items if r.finished]
+        return shown, page.cursor or ""
+
+
+def _parts(state: TaskState | None) -> tuple[str, ...]:
+    if state is None:
+        return (*map(str, ORDER), FINISHED_PART)
+    return (FINISHED_PART,) if state in FINISHED else (str(state),)
+
+
+def _written(part: str, inner: str) -> str:
+    return base64.urlsafe_b64encode(f"{part}:{inner}".encode()).decode().rstrip("=")
+
+
+def _read(cursor: str) -> tuple[str, str]:
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+    except (binascii.Error, ValueError) as error:
+        raise _bad_cursor() from error
+    part, colon, inner = text.partition(":")
+    if not colon:
+        raise _bad_cursor()
+    return part, inner
+
+
+def _bad_cursor() -> InvalidTask:
+    return InvalidTask(
+        FieldProblem("?cursor", "is no cursor of this list: take the one of its last answer.")
+    )
