@@ -1,72 +1,29 @@
-"""Handlers by task type: how they are registered, called, and how they say what went wrong. Pure.
-
-A handler is ``async def`` or ``def`` (which runs in a thread) over the validated payload, and
-optionally a ``TaskContext`` as second argument. Whatever it returns must be plain JSON or a
-pydantic model. An exception is a failed attempt; ``Discard``, ``Retry`` and ``Suspend`` say more.
-"""
+"""The registry: which handler runs a task type, with which options, and what it is called with."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from app.errors import SettingsError
-from app.names import TYPE_PATTERN, TaskKey, is_type
+from app.names import TYPE_PATTERN, is_type
+from app.registry.context import TaskContext
+from app.registry.parameters import Part, parts_of
 from app.retry import RetryPolicy
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Model = type[BaseModel]
+Lifespan = Callable[[], AbstractAsyncContextManager[Any]]
+"""Opens what handlers need, once a worker; what it yields is their state."""
 
 TIMEOUT_S_MIN, TIMEOUT_S_MAX = 0.1, 86_400.0
-MAX_ARGUMENTS: Final = 2
-
-
-class HandlerSignal(Exception):
-    """What a handler raises to decide for itself; ``type`` names the error in the record."""
-
-    def __init__(self, message: str = "", *, type: str | None = None) -> None:
-        self.type = type or self.__class__.__name__.lower()
-        super().__init__(message)
-
-
-class Discard(HandlerSignal):
-    """Trying again is pointless: the task is dead at once."""
-
-
-class Suspend(HandlerSignal):
-    """The task must wait for a person: it is suspended."""
-
-
-class Retry(HandlerSignal):
-    """The attempt failed; try again ``after`` seconds (None: as the policy says)."""
-
-    def __init__(
-        self, message: str = "", *, after: float | None = None, type: str | None = None
-    ) -> None:
-        self.after = after
-        super().__init__(message, type=type)
 
 
 class RegistryError(SettingsError):
     """A handler that cannot be registered; the sentence says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class TaskContext:
-    """What a handler may know of its attempt; ``deadline_ms`` is wall clock, milliseconds UTC."""
-
-    key: TaskKey
-    run: int
-    attempt: int
-    deadline_ms: int
-    context: Mapping[str, Any]
-
-    @property
-    def idempotency_key(self) -> str:
-        """``tenant/queue/taskId``: what an effect is to be keyed on, so that it happens once."""
-        return self.key.full
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +36,40 @@ class Handler:
     retry: RetryPolicy
     timeout_ms: int | None
     is_async: bool
-    wants_context: bool
+    parts: tuple[Part, ...]
+    """What ``function`` takes after the payload."""
+    lifespan: Lifespan | None = None
+
+    @property
+    def wants_context(self) -> bool:
+        """Whether it takes its ``TaskContext``."""
+        return "context" in self.parts
 
     def arguments(self, payload: BaseModel, context: TaskContext) -> tuple[Any, ...]:
         """What to call ``function`` with."""
-        return (payload, context) if self.wants_context else (payload,)
+        return (payload, *(context if each == "context" else context.state for each in self.parts))
 
 
 class TaskRegistry:
-    """The task types that a worker knows."""
+    """The task types that a worker knows.
 
-    def __init__(self) -> None:
+    ``lifespan()`` is an async context manager that a worker enters once, before its first task, and
+    leaves after its last; handlers get what it yields as ``TaskContext.state``, or as a parameter
+    annotated with its type.
+    """
+
+    def __init__(self, *, lifespan: Lifespan | None = None) -> None:
+        # What @asynccontextmanager makes can be called itself: as a decorator.
+        if isinstance(lifespan, AbstractAsyncContextManager) or not (
+            lifespan is None or callable(lifespan)
+        ):
+            raise RegistryError(
+                "The lifespan of a registry must be a function that returns an async context"
+                " manager, such as one under @asynccontextmanager; do not call it."
+            )
         self._handlers: dict[str, Handler] = {}
+        self._lifespans: list[Lifespan] = [lifespan] if lifespan else []
+        self._lifespan = lifespan
 
     def task(
         self,
@@ -113,7 +92,7 @@ class TaskRegistry:
         """
 
         def register(function: Function) -> Function:
-            self._add(_handler(type, function, payload, retry, timeout))
+            self._add(_handler(type, function, payload, retry, timeout, self._lifespan))
             return function
 
         return register
@@ -127,6 +106,11 @@ class TaskRegistry:
         """Every known type, sorted."""
         return tuple(sorted(self._handlers))
 
+    @property
+    def lifespans(self) -> tuple[Lifespan, ...]:
+        """What a worker opens before it runs these handlers, in order."""
+        return tuple(self._lifespans)
+
     def including(self, other: "TaskRegistry") -> "TaskRegistry":
         """A registry with the handlers of both.
 
@@ -137,6 +121,8 @@ class TaskRegistry:
         for registry in (self, other):
             for name in registry.types:
                 both._add(registry._handlers[name])  # noqa: SLF001 - one of our own
+            new = [each for each in registry.lifespans if each not in both.lifespans]
+            both._lifespans += new
         return both
 
     def _add(self, handler: Handler) -> None:
@@ -154,6 +140,7 @@ def _handler(
     payload: Any,
     retry: RetryPolicy | None,
     timeout: float | None,
+    lifespan: Lifespan | None,
 ) -> Handler:
     if not is_type(type):
         raise RegistryError(f"The task type {type!r} must match {TYPE_PATTERN}.")
@@ -170,18 +157,22 @@ def _handler(
         payload=payload,
         retry=retry or RetryPolicy(),
         timeout_ms=None if timeout is None else round(timeout * 1000),
-        is_async=inspect.iscoroutinefunction(function),
-        wants_context=_arguments_of(type, function) == MAX_ARGUMENTS,
+        is_async=inspect.iscoroutinefunction(function)
+        or inspect.iscoroutinefunction(getattr(function, "__call__", None)),  # noqa: B004 - an object may be a handler
+        parts=_parts(type, function, lifespan),
+        lifespan=lifespan,
     )
 
 
-def _arguments_of(type: str, function: Callable[..., Any]) -> int:
-    parameters = inspect.signature(function).parameters.values()
-    places = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    required = [p for p in parameters if p.default is p.empty and p.kind is p.KEYWORD_ONLY]
-    if required or not 1 <= len(places) <= MAX_ARGUMENTS:
+def _parts(type: str, function: Callable[..., Any], lifespan: Lifespan | None) -> tuple[Part, ...]:
+    try:
+        parts = parts_of(function)
+    except ValueError as error:
+        raise RegistryError(f"The handler of task type {type!r} {error}") from error
+    if "state" in parts and lifespan is None:
         raise RegistryError(
-            f"The handler of task type {type!r} must take the payload, and optionally the context"
-            " as second argument."
+            f"The handler of task type {type!r} takes something beside the payload and the"
+            " TaskContext, and its registry has nothing to give: make it"
+            " TaskRegistry(lifespan=...), or annotate the parameter as TaskContext."
         )
-    return len(places)
+    return parts
