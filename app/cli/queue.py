@@ -30,23 +30,13 @@ def inspect(name: Name, json: Json = False) -> None:
 @queue.command("pause")
 def pause(name: Name, json: Json = False) -> None:
     """Let no task of a queue start; running ones finish, submits are taken."""
-
-    async def paused(client: Client) -> Queue:
-        await client.pause(name)
-        return await client.queue(name)
-
-    _show(http.ask(paused, json=json), json=json)
+    _show(http.ask(lambda client: client.pause(name), json=json), json=json)
 
 
 @queue.command("unpause")
 def unpause(name: Name, json: Json = False) -> None:
     """Let a queue's tasks start again."""
-
-    async def unpaused(client: Client) -> Queue:
-        await client.unpause(name)
-        return await client.queue(name)
-
-    _show(http.ask(unpaused, json=json), json=json)
+    _show(http.ask(lambda client: client.unpause(name), json=json), json=json)
 
 
 @queue.command("clear")

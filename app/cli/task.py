@@ -1,6 +1,5 @@
 """``lifeboat task``: submit tasks, look at them, act on them."""
 
-from itertools import product
 from typing import Annotated, Final, Literal
 
 import typer
@@ -11,7 +10,7 @@ from app.cli.tables import task_view, tasks_table
 from app.cli.values import json_object, moment_ms, span_s
 from app.client import Client, Receipt, Task
 from app.clock import now_ms
-from app.state import OPEN, TaskState
+from app.state import TaskState
 
 Priority = Literal["high", "normal", "low"]
 Level = Literal["fast", "fsync", "mirrored"]
@@ -94,22 +93,21 @@ def add(
 @task.command("ls")
 def ls(
     queue: Annotated[str | None, typer.Option(help="Only this queue; unset: all.")] = None,
-    state: Annotated[TaskState | None, typer.Option(help="Only these; unset: open ones.")] = None,
+    state: Annotated[TaskState | None, typer.Option(help="Only these; unset: all.")] = None,
     type: Annotated[str | None, typer.Option(help="Only this type.")] = None,
     limit: Annotated[int, typer.Option(min=0, help="At most so many; 0: all.")] = 50,
     json: Json = False,
 ) -> None:
-    """List tasks."""
-    states = sorted(OPEN) if state is None else [state]
+    """List tasks, the open ones first."""
 
     async def listed(client: Client) -> list[Task]:
         names = [queue] if queue else [each.queue for each in await client.queues()]
         found: list[Task] = []
-        for name, each in product(names, states):
+        for name in names:
             if limit and len(found) >= limit:
                 break
             room = limit - len(found) if limit else 0
-            found += await http.at_most(client.tasks(name, state=each, type=type), room)
+            found += await http.at_most(client.tasks(name, state=state, type=type), room)
         return found
 
     found = http.ask(listed, json=json)

@@ -190,16 +190,16 @@ class Client:
     def tasks(
         self, queue: str, *, state: str | None = None, type: str | None = None
     ) -> AsyncIterator[Task]:
-        """The tasks of a queue that are in ``state``."""
+        """A queue's tasks; without a state: the open ones, then the finished ones."""
         return self._items(_queue(queue, "tasks"), query_of({"state": state, "type": type}), Task)
 
-    async def pause(self, queue: str) -> None:
+    async def pause(self, queue: str) -> Queue:
         """Let no task of the queue start; submits are still taken."""
-        await self._ask(Call("POST", _queue(queue, "pause")))
+        return Queue.of(await self._ask(Call("POST", _queue(queue, "pause"))))
 
-    async def unpause(self, queue: str) -> None:
+    async def unpause(self, queue: str) -> Queue:
         """Let the queue's tasks start again."""
-        await self._ask(Call("POST", _queue(queue, "unpause")))
+        return Queue.of(await self._ask(Call("POST", _queue(queue, "unpause"))))
 
     async def clear(self, queue: str) -> int:
         """Cancel everything in the queue that does not run yet; how many."""

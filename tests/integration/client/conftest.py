@@ -54,19 +54,22 @@ class Gate:
 
     async def _relay(self, reader, writer):
         inner_reader, inner_writer = await asyncio.open_connection(self.host, self.port)
-        try:
-            while chunk := await reader.read(65_536):
-                self.seen += 1
-                inner_writer.write(chunk)
-                answer = await inner_reader.read(65_536)
-                if self.swallow:
-                    # The API has done it; its answer never arrives.
-                    self.swallow -= 1
-                    return
-                writer.write(answer)
-        finally:
-            inner_writer.close()
-            writer.close()
+        answering = asyncio.create_task(self._answers(inner_reader, writer))
+        while chunk := await reader.read(65_536):
+            self.seen += 1
+            inner_writer.write(chunk)
+        answering.cancel()
+        inner_writer.close()
+        writer.close()
+
+    async def _answers(self, inner_reader, writer):
+        while chunk := await inner_reader.read(65_536):
+            if self.swallow:
+                # The API has done it; its answer never arrives.
+                self.swallow -= 1
+                writer.close()
+                return
+            writer.write(chunk)
 
 
 @pytest.fixture

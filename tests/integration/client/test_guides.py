@@ -1,0 +1,88 @@
+"""The guides' examples run: against a real API with a real worker, or without any server."""
+
+import asyncio
+import re
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from app.client import Client
+from app.metrics import Metrics
+from app.worker.worker import Worker
+
+GUIDES = Path(__file__).parents[3] / "docs/how-to"
+BLOCK = re.compile(r"```python executed\n(.*?)```", re.DOTALL)
+
+
+def names_of(guide, module="guide"):
+    """What the blocks marked ``executed`` define, run in their order."""
+    names = {"__name__": module}
+    for block in BLOCK.findall((GUIDES / guide).read_text()):
+        exec(compile(block, guide, "exec"), names)
+    return names
+
+
+@pytest.fixture
+def guide():
+    return names_of("use-the-client.md")
+
+
+@pytest.fixture
+def tasks(monkeypatch):
+    """``tasks.py`` of the guide on handlers."""
+    module = types.ModuleType("tasks")
+    module.__dict__.update(names_of("write-a-handler.md", "tasks"))
+    monkeypatch.setitem(sys.modules, "tasks", module)
+    return module
+
+
+@pytest.fixture
+async def working(stores, stop_later):
+    """Starts a worker with a registry."""
+
+    async def start(registry):
+        worker = Worker(stores.redis, stores.ledger, registry, stores.settings, Metrics())
+        stop_later(asyncio.create_task(worker.run()))
+
+    return start
+
+
+async def test_a_task_is_submitted_and_waited_for(api, guide, tasks, working):
+    await working(tasks.registry)
+    assert (await guide["main"](api.url)).startswith("succeeded: {'to': 'ada'")
+
+
+async def test_code_without_a_loop_submits_too(api, guide):
+    assert await asyncio.to_thread(guide["submit_report"], api.url) == "scheduled"
+
+
+async def test_many_have_their_outcomes(client, guide):
+    first, again = [await guide["submit_all"](client, ["ada", "bob"]) for _ in range(2)]
+    assert first == again
+    assert len(set(first)) == 2
+
+
+async def test_what_is_unknown_is_repeated_until_it_is_known(gate, clients, guide):
+    gate.swallow = 1
+    client = clients(gate.url, repeat=False)
+    task_id = await guide["submit_surely"](client, {"n": 1})
+    assert (await client.get(task_id)).payload == {"n": 1}
+    assert gate.seen == 3
+
+
+async def test_a_try_that_fails_for_the_moment_is_queued(api, guide):
+    assert (await guide["notify"](api.url, "ada")).startswith("sent default/default/")
+    queued = await guide["notify"](api.url, "busy")
+    async with Client(api.url) as client:
+        task = await client.get(queued.removeprefix("queued as "))
+    assert (task.state, task.type) == ("scheduled", "sms")
+
+
+async def test_the_tests_of_the_guide_pass(tasks):
+    names = names_of("test-your-handlers.md")
+    tests = [each for name, each in names.items() if name.startswith("test_")]
+    assert len(tests) == 4
+    for test in tests:
+        await test()
