@@ -59,10 +59,7 @@ class TaskRegistry:
     """
 
     def __init__(self, *, lifespan: Lifespan | None = None) -> None:
-        # What @asynccontextmanager makes can be called itself: as a decorator.
-        if isinstance(lifespan, AbstractAsyncContextManager) or not (
-            lifespan is None or callable(lifespan)
-        ):
+        if lifespan is not None and not _is_lifespan(lifespan):
             raise RegistryError(
                 "The lifespan of a registry must be a function that returns an async context"
                 " manager, such as one under @asynccontextmanager; do not call it."
@@ -132,6 +129,11 @@ class TaskRegistry:
                 " its own."
             )
         self._handlers[handler.type] = handler
+
+
+def _is_lifespan(given: object) -> bool:
+    # What @asynccontextmanager makes can be called itself: as a decorator.
+    return callable(given) and not isinstance(given, AbstractAsyncContextManager)
 
 
 def _handler(
