@@ -16,15 +16,20 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.maint_notifications import MaintNotificationsConfig
 
+from app.broker.fsync import ask_fsynced, fsync_all
 from app.broker.packing import PackedConnection
 from app.clock import monotonic_ms
-from app.errors import LedgerMismatch, StaleGeneration, Unavailable
+from app.errors import DurabilityUnsupported, LedgerMismatch, StaleGeneration, Unavailable
+from app.gather import Gatherer
 from app.settings import Settings
 
 Argument = str | int | bytes
 MAX_CONNECTIONS = 32
 AWAY_FOR_MS = 250
+FSYNCS_MAX = 1_000
+FSYNC_LANES = 4
 
 
 @cache
@@ -50,12 +55,17 @@ class RedisConnection:
             socket_timeout=timeout_ms / 1000,
             retry=Retry(NoBackoff(), 0),
             client_name="lifeboat",
+            # Else each connection asks for them first, in a round trip that fails.
+            maint_notifications_config=MaintNotificationsConfig(enabled=False),
             **packed,
         )
         self.redis: Redis = Redis(connection_pool=pool)
         self._timeout_s = timeout_ms / 1000
         self._away_until_ms = 0
         self._away_because = ""
+        self._says_fsynced = False
+        self._checking = asyncio.Lock()
+        self._fsyncs = Gatherer(self._fsync_all, max_items=FSYNCS_MAX, lanes=FSYNC_LANES)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "RedisConnection":
@@ -83,13 +93,56 @@ class RedisConnection:
             StaleGeneration: Redis has another history than the caller's token.
             Unavailable: Redis is away, refuses writes or is too slow; it may have run.
         """
-        source, digest = script_source(name)
         with self._translated():
             async with asyncio.timeout(self._timeout_s):
-                try:
-                    return await self.redis.evalsha(digest, len(keys), *keys, *arguments)
-                except NoScriptError:
-                    return await self.redis.eval(source, len(keys), *keys, *arguments)
+                return await _script(name, keys, arguments, self.redis)
+
+    async def script_fsynced(
+        self, name: str, keys: Sequence[str], arguments: Sequence[Argument], within_ms: int
+    ) -> tuple[Any, bool]:
+        """Run one verb and wait until it, and all before it, is fsynced.
+
+        Returns its reply, and whether the fsync was seen within ``within_ms`` of it.
+
+        Raises:
+            DurabilityUnsupported: this Redis cannot say so; nothing was run.
+            StaleGeneration: Redis has another history than the caller's token.
+            Unavailable: Redis is away, refuses writes or is too slow; it may have run.
+        """
+        await self._check_says_fsynced()
+        reply = await self.script(name, keys, arguments)
+        try:
+            return reply, await self._fsynced((keys[0], str(arguments[0])), within_ms)
+        except StaleGeneration:
+            raise
+        except (DurabilityUnsupported, Unavailable):
+            # It has run. What cannot be had any more, the next call is told before.
+            self._says_fsynced = False
+            return reply, False
+
+    async def _check_says_fsynced(self) -> None:
+        async with self._checking:
+            if not self._says_fsynced:
+                with self._translated():
+                    async with asyncio.timeout(self._timeout_s), self.redis.client() as one:
+                        await ask_fsynced(one, 1)
+                self._says_fsynced = True
+
+    async def _fsynced(self, queue: tuple[str, str], within_ms: int) -> bool:
+        try:
+            async with asyncio.timeout(within_ms / 1000):
+                while (fsynced := await self._fsyncs.add(queue)) is False:
+                    pass
+        except TimeoutError:
+            return False
+        if fsynced is None:
+            raise StaleGeneration
+        return True
+
+    async def _fsync_all(self, queues: Sequence[tuple[str, str]]) -> list[bool | None]:
+        with self._translated():
+            async with asyncio.timeout(self._timeout_s), self.redis.client() as one:
+                return await fsync_all(one, queues, _touch, int(self._timeout_s * 500))
 
     async def wait_for_entries(self, cursors: dict[str, bytes | str], within_ms: int) -> bool:
         """Block until one of the streams has an entry behind its cursor.
@@ -138,6 +191,20 @@ class RedisConnection:
             self._away_because = str(error) or type(error).__name__
             self._away_until_ms = monotonic_ms() + AWAY_FOR_MS
             raise Unavailable("redis", self._away_because) from error
+
+
+async def _script(
+    name: str, keys: Sequence[str], arguments: Sequence[Argument], redis: Redis
+) -> Any:
+    source, digest = script_source(name)
+    try:
+        return await redis.evalsha(digest, len(keys), *keys, *arguments)
+    except NoScriptError:
+        return await redis.eval(source, len(keys), *keys, *arguments)
+
+
+async def _touch(redis: Redis, generation: str, token: str) -> None:
+    await _script("touch", [generation], [token], redis)
 
 
 def _times_asked_to_stop() -> int:

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Final, Literal, cast
 
 from app.broker.connection import Argument, RedisConnection
 from app.broker.keys import QueueKeys
 from app.broker.listing import list_open
 from app.envelope import PRIORITIES, Envelope
 from app.state import TaskState
+
+FSYNC_WITHIN_MS: Final = 2_000
+"""Redis fsyncs each second where it does so at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,7 @@ class Enqueued:
     journal_id: str
     mirrored: bool
     run: int
+    fsynced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,21 @@ class Intake:
         self._keys = keys
         self._limits = (queue_max, unmirrored_max)
 
-    async def enqueue(self, token: str, submissions: Sequence[Submission]) -> list[Enqueued]:
-        """Accept tasks, each at most once: repeating the call changes nothing."""
+    async def enqueue(
+        self,
+        token: str,
+        submissions: Sequence[Submission],
+        *,
+        fsync: bool = False,
+        within_ms: int = FSYNC_WITHIN_MS,
+    ) -> list[Enqueued]:
+        """Accept tasks, each at most once: repeating the call changes nothing.
+
+        ``fsync``: waits up to ``within_ms`` more, see ``Enqueued.fsynced``.
+
+        Raises:
+            DurabilityUnsupported: ``fsync`` cannot be had from this Redis; nothing was accepted.
+        """
         keys = self._keys
         names = [keys.generation, keys.journal, keys.delayed, *keys.lanes, keys.rates]
         arguments: list[Argument] = [token, TaskState.QUEUED, TaskState.SCHEDULED, *self._limits]
@@ -66,6 +83,11 @@ class Intake:
                 envelope.accepted_at_ms,
                 envelope.raw,
             )
+        if fsync:
+            replies, fsynced = await self._redis.script_fsynced(
+                "enqueue", names, arguments, within_ms
+            )
+            return [_enqueued(reply, fsynced=fsynced) for reply in replies]
         replies = await self._redis.script("enqueue", names, arguments)
         return [_enqueued(reply) for reply in replies]
 
@@ -133,7 +155,7 @@ def lane_of(envelope: Envelope) -> int:
     return PRIORITIES.index(envelope.priority) + 1
 
 
-def _enqueued(reply: list[bytes]) -> Enqueued:
+def _enqueued(reply: list[bytes], *, fsynced: bool = False) -> Enqueued:
     outcome, state, journal_id, mirrored, run = (part.decode() for part in reply)
     return Enqueued(
         outcome=cast(Literal["created", "duplicate", "conflict", "full"], outcome),
@@ -141,6 +163,7 @@ def _enqueued(reply: list[bytes]) -> Enqueued:
         journal_id=journal_id,
         mirrored=mirrored == "1",
         run=int(run or 0),
+        fsynced=fsynced and outcome in ("created", "duplicate"),
     )
 
 
