@@ -4,7 +4,7 @@ import asyncio
 
 from pydantic import ValidationError
 
-from app.registry import Handler, TaskContext
+from app.registry import Handler, Stopped, TaskContext
 from app.worker.outcome import AttemptOutcome, Limits
 
 
@@ -24,8 +24,11 @@ async def outcome_of(
                 value = await handler.function(*arguments)
             else:
                 value = await asyncio.to_thread(handler.function, *arguments)
-    except (Exception, SystemExit) as error:
-        if scope.expired() and isinstance(error, TimeoutError):
+    except (Exception, SystemExit, Stopped) as error:
+        if scope.expired() and isinstance(error, TimeoutError | Stopped):
             return limits.timeout(timeout_ms)
         return limits.raised(error)
+    finally:
+        # Whatever a thread still does is told that nobody waits for it.
+        context.stop.set()
     return limits.succeeded(value)

@@ -6,6 +6,9 @@ from typing import Any
 from app.ledger.records import ErrorInfo, Outcome
 from app.state import TaskState
 
+Progress = tuple[float | None, str | None]
+"""Fraction (0 to 1) and text."""
+
 
 @dataclass(frozen=True, slots=True)
 class EndedAttempt:
@@ -19,13 +22,18 @@ class EndedAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A run that is over. ``elapsed_ms``: what it would have taken but for the handlers' time."""
+    """A run that is over.
+
+    ``elapsed_ms``: what it would have taken but for the handlers' time. ``progress``: everything
+    that was reported, in order; a worker may leave out what is soon followed by more.
+    """
 
     state: TaskState
     result: Any
     error: ErrorInfo | None
     attempts: tuple[EndedAttempt, ...]
     elapsed_ms: int
+    progress: tuple[Progress, ...]
 
     @property
     def errors(self) -> tuple[ErrorInfo, ...]:

@@ -4,7 +4,8 @@ The submit is judged as the API judges it, each outcome is decided as the worker
 each move is one of the state machine's. Only the clock is not real: delays take no time.
 """
 
-from typing import Final, Unpack
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any, Final, Unpack
 
 import orjson
 
@@ -15,11 +16,13 @@ from app.settings import Settings
 from app.state import TaskState, can_move
 from app.task_queue.request import Origin, Rules, read_request
 from app.testing.attempt import outcome_of
-from app.testing.ended import Ended, EndedAttempt
+from app.testing.ended import Ended, EndedAttempt, Progress
 from app.worker.outcome import Done, Limits, decide
 
 BEGINNING_MS: Final = 1_767_225_600_000
 """2026-01-01T00:00:00Z: when every run of a test begins."""
+OF_THE_LIFESPAN: Final = object()
+"""No state is given: None may be one."""
 
 
 class TestRun:
@@ -28,6 +31,8 @@ class TestRun:
     Args:
         registry: the handlers.
         spread: what jitter makes of each delay, -1 (shortest) to 1 (longest); 0: the plain delay.
+        state: what handlers get for their registry's lifespan; left out: the lifespan is entered
+            for each run.
         settings: limits and defaults; None: those without any variable set.
     """
 
@@ -35,9 +40,15 @@ class TestRun:
     """Not a test itself, whatever pytest makes of the name."""
 
     def __init__(
-        self, registry: TaskRegistry, *, spread: float = 0, settings: Settings | None = None
+        self,
+        registry: TaskRegistry,
+        *,
+        spread: float = 0,
+        state: Any = OF_THE_LIFESPAN,
+        settings: Settings | None = None,
     ) -> None:
         self._registry = registry
+        self._state = state
         self._spread = spread
         chosen = settings or Settings.model_construct()
         self._limits = Limits(chosen.limit_result, chosen.limit_error)
@@ -68,19 +79,29 @@ class TestRun:
             )
         body = NewTask(type, payload, **options).body()
         prepared = read_request(body, self._rules, Origin("python"), BEGINNING_MS)
-        life = _Life(prepared.envelope, handler, self._limits, self._spread)
-        await life.live()
+        async with self._state_for(handler) as state:
+            life = _Life(prepared.envelope, handler, self._limits, self._spread, state)
+            await life.live()
         return life.ended()
+
+    def _state_for(self, handler: Handler) -> AbstractAsyncContextManager[Any]:
+        if self._state is OF_THE_LIFESPAN and handler.lifespan is not None:
+            return handler.lifespan()
+        return nullcontext(None if self._state is OF_THE_LIFESPAN else self._state)
 
 
 class _Life:
     """One task from its submit to the end of its run."""
 
-    def __init__(self, envelope: Envelope, handler: Handler, limits: Limits, spread: float) -> None:
+    def __init__(
+        self, envelope: Envelope, handler: Handler, limits: Limits, spread: float, state: Any
+    ) -> None:
         self._envelope = envelope
         self._handler = handler
         self._limits = limits
         self._spread = spread
+        self._given = state
+        self._progress: list[Progress] = []
         self._policy = handler.retry.overridden(envelope.retry)
         self._now_ms = max(envelope.accepted_at_ms, envelope.not_before_ms)
         later = self._now_ms > envelope.accepted_at_ms
@@ -107,6 +128,7 @@ class _Life:
             error=self._last.error,
             attempts=tuple(self._attempts),
             elapsed_ms=self._now_ms - self._envelope.accepted_at_ms,
+            progress=tuple(self._progress),
         )
 
     async def _attempt(self, number: int) -> None:
@@ -118,6 +140,8 @@ class _Life:
             attempt=number,
             deadline_ms=self._now_ms + timeout_ms,
             context=envelope.context,
+            state=self._given,
+            report=lambda fraction, text: self._progress.append((fraction, text)),
         )
         # As a worker reads it: what JSON cannot say has not arrived.
         payload = orjson.loads(envelope.raw)["payload"]

@@ -1,11 +1,13 @@
 import asyncio
+import time
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import pytest
 from pydantic import BaseModel
 
 from app.errors import InvalidTask
-from app.registry import Discard, RegistryError, Retry, Suspend, TaskRegistry
+from app.registry import Discard, RegistryError, Retry, Suspend, TaskContext, TaskRegistry
 from app.retry import RetryPolicy
 from app.settings import Settings
 from app.state import TaskState
@@ -42,6 +44,32 @@ async def send(mail, context):
 @registry.task("thread", payload=Mail)
 def send_in_thread(mail):
     return mail
+
+
+@asynccontextmanager
+async def postbox():
+    opened.append("open")
+    yield ["real"]
+    opened.append("closed")
+
+
+opened = []
+with_state = TaskRegistry(lifespan=postbox)
+
+
+@with_state.task("post", payload=Mail)
+async def post(mail: Mail, task: TaskContext, box: list) -> list:
+    task.progress(0.5, "half")
+    task.progress(1.0)
+    box.append(mail.to)
+    return list(box)
+
+
+@with_state.task("watch", payload=Mail, retry=RetryPolicy(max_attempts=1))
+def watch(mail: Mail, task: TaskContext) -> None:
+    while not task.cancelled:
+        time.sleep(0.01)
+    task.check()
 
 
 @pytest.fixture
@@ -141,3 +169,28 @@ async def test_limits_are_those_of_the_settings():
     small = Settings.model_construct(limit_error=16)
     ended = await TestRun(registry, settings=small).run("mail", {"to": "n" * 100})
     assert ended.error.truncated
+
+
+async def test_a_lifespan_is_entered_for_the_run():
+    opened.clear()
+    ended = await TestRun(with_state).run("post", {"to": "ada"})
+    assert ended.result == ["real", "ada"]
+    assert opened == ["open", "closed"]
+
+
+async def test_a_test_may_give_the_state_itself():
+    opened.clear()
+    box = ["fake"]
+    await TestRun(with_state, state=box).run("post", {"to": "ada"})
+    assert box == ["fake", "ada"]
+    assert opened == []
+
+
+async def test_progress_is_kept():
+    ended = await TestRun(with_state).run("post", {"to": "ada"})
+    assert ended.progress == ((0.5, "half"), (1.0, None))
+
+
+async def test_a_thread_that_looks_is_told_that_its_time_is_over():
+    ended = await TestRun(with_state).run("watch", {"to": "ada"}, timeout=0.1)
+    assert [each.outcome for each in ended.attempts] == ["timeout"]
