@@ -11,6 +11,7 @@ import orjson
 
 from app.client.batch import batches
 from app.client.errors import ClientError, NotFinished
+from app.client.lifespans import Lifespans
 from app.client.new_task import NewTask, Payload, SubmitOptions, plain
 from app.client.pages import items_of
 from app.client.results import Acted, Mirror, Quarantined, Queue, Receipt, Result, Task, Worker
@@ -55,7 +56,7 @@ class Client:
         repeat: whether calls are repeated on 503 and, where it does no harm, on a lost answer.
         tenant: whose tasks these are, the API's ``LIFEBOAT_TENANT``; only derived ids and
             ``try_now`` need it.
-        registry: handlers for ``try_now``.
+        registry: handlers for ``try_now``; its lifespan is entered by the first try.
         headers: sent with every call.
     """
 
@@ -74,6 +75,7 @@ class Client:
         self._server_ids = server_ids
         self._tenant = tenant
         self._registry = registry or TaskRegistry()
+        self._lifespans = Lifespans()
         self._transport = Transport(url, headers or {}, repeat=repeat)
 
     async def __aenter__(self) -> Self:
@@ -88,8 +90,11 @@ class Client:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections."""
-        await self._transport.close()
+        """Close the connections, and what handlers were given."""
+        try:
+            await self._lifespans.close()
+        finally:
+            await self._transport.close()
 
     async def submit(
         self,
@@ -294,11 +299,8 @@ class Client:
         body, task_id = self._named(new, always=True)
         key = QueueName(self._tenant, new.queue).task(task_id or "")
         try:
-            return Tried(
-                await try_once(
-                    handler, key, body["payload"], body.get("timeoutMs"), body["context"]
-                )
-            )
+            state = await self._lifespans.state_of(handler.lifespan)
+            return Tried(await try_once(handler, key, body, state))
         except Exception as error:
             if not is_retryable(error, retry_on):
                 raise

@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -61,29 +61,31 @@ def handler_of(registry: TaskRegistry, task: str | Callable[..., Any]) -> Handle
     )
 
 
-async def try_once(
-    handler: Handler, key: TaskKey, payload: Any, timeout_ms: int | None, context: Any
-) -> Any:
+async def try_once(handler: Handler, key: TaskKey, body: Mapping[str, Any], state: Any) -> Any:
     """What the handler returns; a ``def`` one runs in a thread.
 
-    Raises whatever it raises; ``TimeoutError`` when it takes too long.
+    ``body`` is that of the submit, ``state`` what the handler's lifespan yielded. Raises whatever
+    the handler raises; ``TimeoutError`` when it takes too long.
     """
-    given = handler.payload.model_validate(payload)
-    limit_ms = timeout_ms or handler.timeout_ms or DEFAULT_TIMEOUT_MS
-    arguments = handler.arguments(
-        given,
-        TaskContext(
-            key=key,
-            run=1,
-            attempt=NO_ATTEMPT,
-            deadline_ms=now_ms() + limit_ms,
-            context=context,
-        ),
+    payload = handler.payload.model_validate(body["payload"])
+    limit_ms = body.get("timeoutMs") or handler.timeout_ms or DEFAULT_TIMEOUT_MS
+    context = TaskContext(
+        key=key,
+        run=1,
+        attempt=NO_ATTEMPT,
+        deadline_ms=now_ms() + limit_ms,
+        context=body["context"],
+        state=state,
     )
-    async with asyncio.timeout(limit_ms / 1_000):
-        if handler.is_async:
-            return await handler.function(*arguments)
-        return await asyncio.to_thread(handler.function, *arguments)
+    arguments = handler.arguments(payload, context)
+    try:
+        async with asyncio.timeout(limit_ms / 1_000):
+            if handler.is_async:
+                return await handler.function(*arguments)
+            return await asyncio.to_thread(handler.function, *arguments)
+    finally:
+        # Whatever a thread still does is told that nobody waits for it.
+        context.stop.set()
 
 
 def is_retryable(error: Exception, retry_on: Sequence[type[Exception]]) -> bool:

@@ -1,12 +1,13 @@
 """A call that is tried here first, and becomes a task where that fails for the moment."""
 
 import asyncio
+from contextlib import asynccontextmanager
 
 import pytest
 from pydantic import BaseModel, ValidationError
 
 from app.client import NoAnswer
-from app.registry import Discard, RegistryError, Retry, Suspend, TaskRegistry
+from app.registry import Discard, RegistryError, Retry, Suspend, TaskContext, TaskRegistry
 
 registry = TaskRegistry()
 
@@ -105,6 +106,39 @@ async def test_a_payload_that_does_not_fit_is_raised(client):
 async def test_a_type_nobody_registered_says_what_is_known(client):
     with pytest.raises(RegistryError, match=r"letter.*mail, mail\.slow"):
         await client.try_now("letter", {})
+
+
+opened = []
+
+
+@asynccontextmanager
+async def postbox():
+    async with asyncio.timeout(60):
+        opened.append("open")
+        if opened == ["open"]:
+            raise ConnectionRefusedError
+        yield ["box"]
+    opened.append("closed")
+
+
+with_state = TaskRegistry(lifespan=postbox)
+
+
+@with_state.task("post", payload=Mail)
+async def post(mail: Mail, task: TaskContext, box: list) -> list:
+    return box
+
+
+async def test_what_handlers_need_is_opened_once_and_closed_with_the_client(api, clients):
+    client = clients(api.url, registry=with_state)
+    opened.clear()
+    refused = await client.try_now(post, {"to": "ada"})
+    assert isinstance(refused.error, ConnectionRefusedError)
+    tries = [client.try_now(post, {"to": "ada"}) for _ in range(3)]
+    assert [each.result for each in await asyncio.gather(*tries)] == [["box"]] * 3
+    assert opened == ["open", "open"]
+    await client.close()
+    assert opened == ["open", "open", "closed"]
 
 
 async def test_what_cannot_be_queued_either_is_told_with_the_reason_before_it(clients):
