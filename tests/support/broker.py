@@ -160,6 +160,20 @@ class Broker:
     async def lose_lane(self, lane=2):
         await self.raw.delete(self.keys.lanes[lane - 1])
 
+    async def lose_journal(self):
+        """It goes; what is journaled from then on has another id, as the clock has moved on."""
+        await self.raw.delete(self.keys.journal)
+        lost_at_ms = await self._now_ms()
+
+        async def is_later():
+            return await self._now_ms() > lost_at_ms
+
+        await eventually(is_later, every_s=0.001)
+
+    async def _now_ms(self):
+        seconds, microseconds = await self.raw.time()
+        return seconds * 1_000 + microseconds // 1_000
+
     async def lose_everything(self):
         """This queue's keys go, as in a wipe; attaches to what is left."""
         names = [name async for name in self.raw.scan_iter(_literally(self.keys.prefix) + "*")]

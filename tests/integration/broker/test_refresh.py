@@ -157,7 +157,7 @@ async def test_a_journal_lost_with_the_new_entry_is_no_evidence_although_the_wat
     own = await submitted(broker)
     await broker.confirm()
     new = await broker.refresh(journal_id=own)
-    await broker.raw.delete(broker.keys.journal)
+    await broker.lose_journal()
     await broker.submit(envelope("b"))
     await broker.confirm()
     _, watermark = await broker.recovery.watermark()
@@ -169,7 +169,7 @@ async def test_an_entry_lost_with_the_journal_is_not_waited_for_again(broker):
     own = await submitted(broker)
     await broker.confirm()
     lost = await broker.refresh(journal_id=own)
-    await broker.raw.delete(broker.keys.journal)
+    await broker.lose_journal()
     again = await broker.refresh(journal_id=own)
     assert again not in (lost, own)
     await broker.confirm()
@@ -178,7 +178,7 @@ async def test_an_entry_lost_with_the_journal_is_not_waited_for_again(broker):
 
 async def test_a_first_entry_lost_unconfirmed_with_the_journal_is_not_waited_for(broker):
     own = await submitted(broker)
-    await broker.raw.delete(broker.keys.journal)
+    await broker.lose_journal()
     new = await broker.refresh(generation="earlier", journal_id="1-1")
     assert new != own
     assert [each[0] for each in await journaled(broker)] == [new]
