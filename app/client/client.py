@@ -20,7 +20,7 @@ from app.client.selection import (
     Selection,
     filter_members,
     query_of,
-    selection_members,
+    selections,
 )
 from app.client.transport import Call, Transport
 from app.client.trying import Tried, handler_of, is_retryable, try_once
@@ -225,27 +225,23 @@ class Client:
         self, queue: str, *, payload: Payload | None = None, **selection: Unpack[Selection]
     ) -> Acted:
         """Run many dead tasks again."""
-        return await self._act(
-            _queue(queue, "dead", "retry"), selection_members(**selection), payload
-        )
+        return await self._act(_queue(queue, "dead", "retry"), selections(**selection), payload)
 
     async def discard_dead(self, queue: str, **selection: Unpack[Selection]) -> Acted:
         """Give many dead tasks up."""
-        return await self._act(_queue(queue, "dead", "discard"), selection_members(**selection))
+        return await self._act(_queue(queue, "dead", "discard"), selections(**selection))
 
     async def resume_suspended(
         self, queue: str, *, payload: Payload | None = None, **selection: Unpack[Selection]
     ) -> Acted:
         """Run many suspended tasks again."""
         return await self._act(
-            _queue(queue, "suspended", "resume"), selection_members(**selection), payload
+            _queue(queue, "suspended", "resume"), selections(**selection), payload
         )
 
     async def discard_suspended(self, queue: str, **selection: Unpack[Selection]) -> Acted:
         """Give many suspended tasks up."""
-        return await self._act(
-            _queue(queue, "suspended", "discard"), selection_members(**selection)
-        )
+        return await self._act(_queue(queue, "suspended", "discard"), selections(**selection))
 
     def quarantined(self) -> AsyncIterator[Quarantined]:
         """Unreadable or conflicting copies that wait for a person."""
@@ -333,12 +329,15 @@ class Client:
         return Task.of(await self._ask(_on_task("POST", task_id, queue, verb, body=body)))
 
     async def _act(
-        self, path: str, selection: dict[str, Any], payload: Payload | None = None
+        self, path: str, selections: Iterable[dict[str, Any]], payload: Payload | None = None
     ) -> Acted:
-        if payload is not None:
-            selection["payload"] = plain(payload)
-        call = Call("POST", path, orjson.dumps(selection), repeatable=False)
-        return Acted.of(await self._ask(call))
+        edited = {} if payload is None else {"payload": plain(payload)}
+        matched = done = 0
+        for selection in selections:
+            call = Call("POST", path, orjson.dumps(selection | edited), repeatable=False)
+            acted = Acted.of(await self._ask(call))
+            matched, done = matched + acted.matched, done + acted.done
+        return Acted(matched=matched, done=done)
 
     async def _resolve(self, id: str, verb: str) -> None:
         await self._ask(Call("POST", f"/v1/quarantine/{quote(id, safe='')}/{verb}"))

@@ -1,9 +1,11 @@
 """Which parked tasks are meant: filters of a list, and the selection of an action. Pure."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict, Unpack
+from typing import Any, Final, TypedDict, Unpack
 
 from app.client.new_task import Moment, moment_ms
+
+IDS_MAX: Final = 1_000
 
 
 class Filters(TypedDict, total=False):
@@ -52,19 +54,17 @@ def query_of(members: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(value) for name, value in members.items() if value is not None}
 
 
-def selection_members(**selection: Unpack[Selection]) -> dict[str, Any]:
-    """A selection as the API takes it.
+def selections(**selection: Unpack[Selection]) -> list[dict[str, Any]]:
+    """A selection as the API takes it: many ids need several calls.
 
     Raises:
         ValueError: not exactly one of ids, filter and all is given.
     """
-    found: dict[str, Any] = {}
-    if "ids" in selection:
-        found["ids"] = list(selection["ids"])
-    if "filter" in selection:
-        found["filter"] = filter_members(**selection["filter"])
-    if selection.get("all"):
-        found["all"] = True
-    if len(found) != 1:
+    ids, wanted = selection.get("ids"), selection.get("filter")
+    every = selection.get("all", False)
+    if [ids is not None, wanted is not None, every].count(True) != 1:
         raise ValueError("Give exactly one of ids, filter and all=True.")
-    return found
+    if ids is not None:
+        some = list(ids)
+        return [{"ids": some[at : at + IDS_MAX]} for at in range(0, len(some), IDS_MAX)]
+    return [{"filter": filter_members(**wanted)} if wanted is not None else {"all": True}]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.client import Client
+from app.ledger.records import ErrorInfo
 from app.metrics import Metrics
 from app.worker.worker import Worker
 
@@ -70,6 +71,14 @@ async def test_what_is_unknown_is_repeated_until_it_is_known(gate, clients, guid
     task_id = await guide["submit_surely"](client, {"n": 1})
     assert (await client.get(task_id)).payload == {"n": 1}
     assert gate.seen == 3
+
+
+async def test_the_busy_run_again(client, stores, guide):
+    await client.submit("report", {}, task_id="t1", queue="mail")
+    busy = ErrorInfo("busy", "Busy.", retryable=True)
+    await stores.park("t1", queue="mail", error=busy)
+    (dead,), done = await guide["retry_the_busy"](client)
+    assert (dead.task_id, done) == ("t1", 1)
 
 
 async def test_a_try_that_fails_for_the_moment_is_queued(api, guide):
