@@ -76,6 +76,7 @@ class Server(uvicorn.Server):
         )
         super().__init__(config)
         self._settings = settings
+        self._task_queue = task_queue
         self._listening = listening
 
     async def run(self) -> None:  # type: ignore[override]
@@ -89,6 +90,7 @@ class Server(uvicorn.Server):
         try:
             await asyncio.shield(serving)
         finally:
+            self._task_queue.release_waiters()
             self.should_exit = True
             await serving
 

@@ -81,13 +81,13 @@ class About:
 
     @classmethod
     def of(cls, envelope: Envelope) -> "About":
-        """As the envelope says it; members that are no text count as absent."""
+        """As the envelope says it; a chat's number as its digits, other members absent if no text."""
         context = envelope.context
         return cls(
             type=envelope.type,
             channel=_text(context.get("channel")),
             user=_text(context.get("user")),
-            chat_id=_text(context.get("chatId")),
+            chat_id=_text_or_digits(context.get("chatId")),
             accepted_at_ms=envelope.accepted_at_ms,
         )
 
@@ -338,3 +338,8 @@ def attempt_from(document: Mapping[str, Any]) -> AttemptRecord:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def _text_or_digits(value: object) -> str | None:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if is_number else _text(value)

@@ -7,16 +7,19 @@ everything less is a doubt, and a doubt is ``Unavailable``.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from app.broker.intake import Sighting
 from app.errors import AmbiguousTask, TaskNotFound, Unavailable
+from app.gather import Gatherer
 from app.ledger.records import LedgerRecord
 from app.names import QueueName, TaskKey
 from app.state import TaskState
 from app.task_queue.ledger_gate import LedgerGate
 from app.task_queue.open_queue import OpenQueue
 from app.task_queue.views import finished_task, open_task
+
+RECORDS_AT_A_TIME: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +64,11 @@ class Located:
 class Finder:
     """Looks tasks up in both stores."""
 
-    def __init__(
-        self, ledger: LedgerGate, queue_of: Callable[[QueueName], OpenQueue], *, mirrored: bool
-    ) -> None:
-        """``mirrored``: there are copies, so tasks may be on their way back into Redis."""
+    def __init__(self, ledger: LedgerGate, queue_of: Callable[[QueueName], OpenQueue]) -> None:
         self._ledger = ledger
         self._queue_of = queue_of
-        self._mirrored = mirrored
+        # Thousands may wake up at once, many of them for the same task.
+        self._gets = Gatherer(self._get, max_items=RECORDS_AT_A_TIME)
 
     async def locate(
         self,
@@ -110,20 +111,13 @@ class Finder:
         raise doubt or TaskNotFound(f"There is no task {task_id}.")
 
     async def _look(self, name: QueueName, task_id: str) -> View:
-        queue = self._queue_of(name)
         key = name.task(task_id)
-
-        async def look(token: str) -> View:
-            # In this order: what comes back between the two is then seen.
-            pending = self._mirrored and await queue.is_pending(token)
-            (sighting,) = await queue.intake.look(token, [task_id])
-            doubt = Unavailable("redis", "its tasks are being brought back") if pending else None
-            return View(key, sighting, doubt, pending)
-
         try:
-            return await queue.under_token(look)
+            sighting, pending = await self._queue_of(name).look(task_id)
         except Unavailable as error:
             return View(key, None, error)
+        doubt = Unavailable("redis", "its tasks are being brought back") if pending else None
+        return View(key, sighting, doubt, pending)
 
     async def _records(
         self, keys: Sequence[TaskKey]
@@ -131,10 +125,16 @@ class Finder:
         try:
             # One cheap look tells which of many queues has it.
             known = await self._ledger.ask(keys) if len(keys) > 1 else keys
-            records = [await self._ledger.get(key) for key in known]
+            records = [await self._gets.add(key) for key in known]
         except Unavailable as error:
             return {}, error
         return {record.key: record for record in records if record is not None}, None
+
+    async def _get(self, keys: Sequence[TaskKey]) -> list[LedgerRecord | None]:
+        unique = list(dict.fromkeys(keys))
+        got = await asyncio.gather(*(self._ledger.get(key) for key in unique))
+        records = dict(zip(unique, got, strict=True))
+        return [records[key] for key in keys]
 
 
 def judge(

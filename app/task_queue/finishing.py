@@ -1,12 +1,13 @@
-"""Waiting for tasks to finish: one loop a process looks for everybody who waits.
+"""Waiting for tasks to finish: one subscription a process wakes everybody who waits.
 
-Level-triggered: it looks at states, in Redis first and in the ledger to be sure. An announcement
-could later wake it sooner; nobody who waits would notice the difference.
+Level-triggered all the same: an announcement only says when to look, and a slow sweep looks for
+those whose announcement was lost, in Redis first and in the ledger to be sure.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import Final
 
 from app.errors import StaleGeneration, Unavailable
@@ -17,11 +18,30 @@ from app.task_queue.open_queue import OpenQueue
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY_S: Final = 0.05
-ASK_EVERY_S: Final = 0.5
-SHARE: Final = 5
-"""A look that takes long is followed by a pause so many times as long."""
+SWEEP_EVERY_S: Final = 5.0
+SHARE: Final = 20
+"""A sweep that takes long is followed by a pause so many times as long."""
 TASKS_A_LOOK: Final = 500
+
+
+class Watch:
+    """One who waits for one task."""
+
+    def __init__(self) -> None:
+        self._told = asyncio.Event()
+
+    def tell(self) -> None:
+        """Look at the task now."""
+        self._told.set()
+
+    async def wait(self, within_s: float) -> None:
+        """Return when it is time to look at the task, or the time is over; then wait anew."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self._told.wait()
+        except TimeoutError:
+            return
+        self._told.clear()
 
 
 class Finishes:
@@ -30,55 +50,68 @@ class Finishes:
     def __init__(self, ledger: LedgerGate, queue_of: Callable[[QueueName], OpenQueue]) -> None:
         self._ledger = ledger
         self._queue_of = queue_of
-        self._waiting: dict[TaskKey, list[asyncio.Future[None]]] = {}
-        self._looking: asyncio.Task[None] | None = None
-        self._ask_at = 0.0
+        self._waiting: dict[TaskKey, set[Watch]] = {}
+        self._sweeping: asyncio.Task[None] | None = None
+        self.closed = False
 
-    async def wait(self, key: TaskKey, within_s: float) -> None:
-        """Return when the task has finished or the time is over, whichever is first."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(key, []).append(future)
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look_while_waited(), name="finishes")
+    @property
+    def count(self) -> int:
+        """How many wait."""
+        return sum(map(len, self._waiting.values()))
+
+    @asynccontextmanager
+    async def watch(self, key: TaskKey) -> AsyncIterator[Watch]:
+        """Be told of a task's end, from before it is looked at: nothing is missed in between."""
+        watch = Watch()
+        self._waiting.setdefault(key, set()).add(watch)
+        if self._sweeping is None or self._sweeping.done():
+            self._sweeping = asyncio.create_task(self._sweep_while_waited(), name="finishes")
         try:
-            async with asyncio.timeout(within_s):
-                await future
-        except TimeoutError:
-            return
+            yield watch
         finally:
-            self._leave(key, future)
+            self._leave(key, watch)
+
+    def tell(self, name: QueueName, task_ids: Iterable[str]) -> None:
+        """Tasks of a queue have finished."""
+        for task_id in task_ids:
+            self._tell(name.task(task_id))
+
+    def release(self) -> None:
+        """The process stops: nobody waits any longer."""
+        self.closed = True
+        for key in list(self._waiting):
+            self._tell(key)
 
     async def close(self) -> None:
         """Stop looking."""
-        if self._looking is not None:
-            await cancel(self._looking)
+        self.release()
+        if self._sweeping is not None:
+            await cancel(self._sweeping)
 
-    def _leave(self, key: TaskKey, future: asyncio.Future[None]) -> None:
-        others = self._waiting.get(key, [])
-        if future in others:
-            others.remove(future)
+    def _leave(self, key: TaskKey, watch: Watch) -> None:
+        others = self._waiting.get(key, set())
+        others.discard(watch)
         if not others:
             self._waiting.pop(key, None)
 
-    async def _look_while_waited(self) -> None:
+    async def _sweep_while_waited(self) -> None:
         loop = asyncio.get_running_loop()
+        took = 0.0
         while self._waiting:
+            await asyncio.sleep(max(SWEEP_EVERY_S, SHARE * took))
             began = loop.time()
             try:
-                await self._look()
+                await self._sweep()
             except Exception:
                 log.exception("Looking for finished tasks failed.")
             took = loop.time() - began
-            await asyncio.sleep(max(LOOK_EVERY_S, SHARE * took))
 
-    async def _look(self) -> None:
+    async def _sweep(self) -> None:
         doubtful: list[TaskKey] = []
         for name, keys in self._by_queue().items():
             for start in range(0, len(keys), TASKS_A_LOOK):
                 doubtful += await self._look_in_redis(name, keys[start : start + TASKS_A_LOOK])
-        now = asyncio.get_running_loop().time()
-        if doubtful and now >= self._ask_at:
-            self._ask_at = now + ASK_EVERY_S
+        if doubtful:
             await self._ask_ledger(doubtful)
 
     async def _look_in_redis(self, name: QueueName, keys: list[TaskKey]) -> list[TaskKey]:
@@ -112,9 +145,8 @@ class Finishes:
                 self._tell(key)
 
     def _tell(self, key: TaskKey) -> None:
-        for future in self._waiting.get(key, ()):
-            if not future.done():
-                future.set_result(None)
+        for watch in self._waiting.get(key, ()):
+            watch.tell()
 
     def _by_queue(self) -> Mapping[QueueName, list[TaskKey]]:
         found: dict[QueueName, list[TaskKey]] = {}

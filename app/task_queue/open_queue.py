@@ -12,7 +12,7 @@ from typing import Final, Literal, TypeVar, cast
 from app.broker.connection import RedisConnection
 from app.broker.delivery import Delivery
 from app.broker.generation import Generation
-from app.broker.intake import Enqueued, Intake, Submission
+from app.broker.intake import Enqueued, Intake, Sighting, Submission
 from app.broker.recovery import Recovery
 from app.clock import now_ms
 from app.errors import StaleGeneration, Unavailable
@@ -29,6 +29,7 @@ from app.task_queue.ledger_gate import LedgerGate
 T = TypeVar("T")
 
 TASKS_A_CALL: Final = 64
+TASKS_A_LOOK: Final = 32
 CALLS_AT_A_TIME: Final = 2
 GENERATIONS_TRIED: Final = 3
 CLOCK_SLACK_MS: Final = 60_000
@@ -72,6 +73,8 @@ class OpenQueue:
         self._redis = redis
         self._ledger = ledger
         self._remembered_ms = settings.dedup_ms + CLOCK_SLACK_MS
+        self._mirrored = settings.rabbitmq_url is not None
+        self._looks = Gatherer(self._look, max_items=TASKS_A_LOOK, lanes=CALLS_AT_A_TIME)
         # Those that may have to be looked up must not hold up those that need not.
         self._fresh = self._gatherer()
         self._given = self._gatherer()
@@ -107,6 +110,27 @@ class OpenQueue:
             except StaleGeneration:
                 self.session.forget()
         raise StaleGeneration
+
+    async def look(self, task_id: str) -> tuple[Sighting | None, bool]:
+        """A task as Redis knows it, together with whatever else is being looked at now.
+
+        Also whether copies may still have to be brought back, so that "none" means nothing.
+
+        Raises:
+            Unavailable: Redis is away or keeps changing.
+        """
+        return await self._looks.add(task_id)
+
+    async def _look(self, task_ids: Sequence[str]) -> list[tuple[Sighting | None, bool]]:
+        unique = list(dict.fromkeys(task_ids))
+
+        async def call(token: str) -> list[tuple[Sighting | None, bool]]:
+            # In this order: what comes back between the two is then seen.
+            pending = self._mirrored and await self.is_pending(token)
+            seen = dict(zip(unique, await self.intake.look(token, unique), strict=True))
+            return [(seen[task_id], pending) for task_id in task_ids]
+
+        return await self.under_token(call)
 
     async def is_pending(self, token: str) -> bool:
         """Whether copies may still have to be brought back into this generation."""

@@ -86,6 +86,13 @@ class OpenQueues:
             if queue.keys.watermark_channel == channel:
                 queue.confirmations.tell(watermark)
 
+    def finished_on(self, channel: str) -> QueueName | None:
+        """The queue whose tasks' ends are announced on ``channel``, None: not opened here."""
+        for name, queue in self._open.items():
+            if queue.keys.finished_channel == channel:
+                return name
+        return None
+
     async def close(self) -> None:
         """Stop what runs for each queue."""
         for queue in self._open.values():

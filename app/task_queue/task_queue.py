@@ -12,12 +12,14 @@ from pydantic import BaseModel
 from app.amqp.connection import STORE
 from app.amqp.link import Link
 from app.broker.connection import RedisConnection
+from app.broker.finished import FinishedTasks
 from app.broker.probe import probe_writes
 from app.broker.watermark import Watermarks
 from app.clock import monotonic_ms
 from app.errors import Fatal, LifeboatError, Unavailable
 from app.ledger.ledger import Ledger
 from app.lifecycle import cancel, wait_for
+from app.names import QueueName
 from app.settings import Settings
 from app.state import TaskState
 from app.task_queue.copies import Copies
@@ -63,9 +65,7 @@ class TaskQueue:
         self._copies = Copies(settings.rabbitmq_management_url, settings.rabbitmq_url)
         self._finishes = Finishes(self._ledger, self._queues.of)
         self._submitter = Submitter(self._queues, self._ledger, settings)
-        self._finder = Finder(
-            self._ledger, self._queues.of, mirrored=settings.rabbitmq_url is not None
-        )
+        self._finder = Finder(self._ledger, self._queues.of)
         self._figures = Figures(self._queues, redis, self._ledger, self._copies)
         self._listing = Listing(self._ledger, self._queues.of)
         self._operator = Operator(
@@ -88,6 +88,7 @@ class TaskQueue:
         loops = [
             asyncio.create_task(self._ledger.run(), name="ledger gate"),
             asyncio.create_task(self._follow_watermarks(), name="watermarks"),
+            asyncio.create_task(self._follow_ends(), name="ends"),
             asyncio.create_task(self._raise_fatal(), name="fatal"),
         ]
         try:
@@ -102,6 +103,15 @@ class TaskQueue:
             LedgerMismatch: the ledger belongs to another env.
         """
         await self._ledger.try_open(OPEN_WITHIN_S)
+
+    @property
+    def waiters(self) -> int:
+        """How many calls wait for a task to finish."""
+        return self._finishes.count
+
+    def release_waiters(self) -> None:
+        """Answer those who wait for a task with the task as it is: the process stops."""
+        self._finishes.release()
 
     async def close(self) -> None:
         """End what runs in the background."""
@@ -159,11 +169,12 @@ class TaskQueue:
         """
         until_ms = monotonic_ms() + round(wait_s * 1_000)
         with self._watched():
+            if queue and wait_s > 0:
+                return await self._wait(await self._queues.require(queue), task_id, until_ms)
             found = await self._finder.locate(task_id, *await self._queues.searched(queue))
-            while not is_finished(found.shown) and (left_ms := until_ms - monotonic_ms()) > 0:
-                await self._finishes.wait(found.key, left_ms / 1_000)
-                found = await self._finder.locate(task_id, [found.name])
-            return found.shown
+            if is_finished(found.shown) or wait_s <= 0:
+                return found.shown
+            return await self._wait(found.name, task_id, until_ms)
 
     async def cancel(self, task_id: str, queue: str | None = None) -> dict[str, Any]:
         """Cancel a task, whatever it waits for; a running one is told to stop. The task.
@@ -283,6 +294,15 @@ class TaskQueue:
             names, _ = await self._queues.all()
             return await asyncio.gather(*(self._figures.mirror(name) for name in names))
 
+    async def _wait(self, name: QueueName, task_id: str, until_ms: int) -> dict[str, Any]:
+        async with self._finishes.watch(name.task(task_id)) as watch:
+            while True:
+                found = await self._finder.locate(task_id, [name])
+                left_ms = until_ms - monotonic_ms()
+                if is_finished(found.shown) or left_ms <= 0 or self._finishes.closed:
+                    return found.shown
+                await watch.wait(left_ms / 1_000)
+
     async def _check_rabbitmq(self) -> None:
         if self._link is None:
             raise Unavailable(STORE, NOT_CONFIGURED)
@@ -296,6 +316,17 @@ class TaskQueue:
         await wait_for(redis_place(settings), self._redis.ping)
         watermarks = Watermarks(self._redis, settings.env, settings.tenant)
         await watermarks.follow(self._queues.tell)
+
+    async def _follow_ends(self) -> None:
+        settings = self._settings
+
+        def told(channel: str, task_ids: list[str]) -> None:
+            name = self._queues.finished_on(channel)
+            if name is not None:
+                self._finishes.tell(name, task_ids)
+
+        await wait_for(redis_place(settings), self._redis.ping)
+        await FinishedTasks(self._redis, settings.env, settings.tenant).follow(told)
 
     async def _raise_fatal(self) -> None:
         await self._must_stop.wait()

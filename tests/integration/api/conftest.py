@@ -1,6 +1,7 @@
 """A real API on a free port, in the test's own loop, with a SQLite ledger."""
 
 import asyncio
+from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
@@ -83,12 +84,23 @@ async def mirrored_api(start):
     return await start(rabbitmq_url=NOWHERE)
 
 
-@pytest.fixture
-async def stores(settings_of):
-    """The same stores as the API's, for the test to look into and to act as mirror or worker."""
-    settings = settings_of()
+@asynccontextmanager
+async def opened(settings):
     redis, ledger = RedisConnection.from_settings(settings), ledger_of(settings)
     await ledger.open()
     yield Stores(redis, ledger, settings)
     await ledger.close()
     await redis.close()
+
+
+@pytest.fixture
+def stores_of():
+    """Opens the stores that some settings name."""
+    return opened
+
+
+@pytest.fixture
+async def stores(settings_of):
+    """The same stores as the API's, for the test to look into and to act as mirror or worker."""
+    async with opened(settings_of()) as stores:
+        yield stores

@@ -183,5 +183,10 @@ def test_what_records_are_looked_for_by():
 
 
 def test_what_a_stranger_wrote_into_the_context_is_no_text_to_look_for():
-    context = {"channel": None, "user": {"$gt": ""}, "chatId": 7}
+    context = {"channel": None, "user": {"$gt": ""}, "chatId": [7]}
     assert About.of(envelope(**context)) == About("mail.send", None, None, None, 7)
+
+
+def test_a_chats_number_is_looked_for_by_its_digits():
+    assert About.of(envelope(chatId=-42)).chat_id == "-42"
+    assert About.of(envelope(chatId=True)).chat_id is None
