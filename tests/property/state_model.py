@@ -197,6 +197,26 @@ class Redis:
             return "restored", None
         return "restored", (task_id, envelope.run, False)
 
+    def redrive(self, envelope, lane):
+        """The answer, and the new entry or None."""
+        task_id, hashed = envelope.task_id, self.hashes.get(envelope.task_id)
+        attempt, cancel = 0, False
+        if hashed:
+            if hashed.digest != envelope.request_digest:
+                return "conflict", None
+            here = hashed.place == "" or self.placed(task_id)
+            if hashed.run > envelope.run or (hashed.run == envelope.run and here):
+                return "duplicate", None
+            if hashed.run == envelope.run:
+                attempt, cancel = hashed.attempt, hashed.cancel
+            if hashed.place == "ready":
+                self.entries.pop(hashed.entry, None)
+        self.delayed.pop(task_id, None)
+        new = Hash(S.QUEUED, envelope.run, envelope.request_digest, lane, "ready")
+        new.attempt, new.cancel = attempt, cancel
+        self.hashes[task_id] = new
+        return "created", (task_id, envelope.run, False)
+
     def refreshes(self, copy, token):
         """The journal id to wait for, None where not open here, ``new`` where one is made."""
         hashed = self.hashes.get(copy.envelope.task_id)

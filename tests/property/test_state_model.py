@@ -611,6 +611,22 @@ class TaskLives(RuleBasedStateMachine):
         self.copies.append(MirrorCopy(task, "", ""))
         self.kept[task_id, record.digest] = task.run
 
+    @step(task_id=TASKS)
+    def redrive_in_redis(self, task_id):
+        """A dead run is followed by the next one, made here: at risk until it is mirrored."""
+        record = self.ledger.records.get(task_id)
+        if record is None or record.finished_state != S.DEAD:
+            return
+        task = envelope(task_id, run=record.finished_run + 1, digest=record.digest)
+        outcome, entry = self.model.redrive(task, 2)
+        (answer,) = self.run(self.broker.intake.redrive(self.token, [Submission(task, False)]))
+        hashed = self.model.hashes[task_id]
+        assert (answer.outcome, answer.run) == (outcome, hashed.run)
+        if outcome == "created":
+            hashed.jid, hashed.jid_gen = answer.journal_id, self.token
+            self.note_journaled(answer.journal_id, task)
+            self.absorb(entry)
+
     # --- losses
 
     @step(
@@ -630,7 +646,7 @@ class TaskLives(RuleBasedStateMachine):
             self.run(self.broker.raw.delete(self.broker.keys.delayed))
             self.model.delayed.clear()
         elif loss == "journal":
-            self.run(self.broker.raw.delete(self.broker.keys.journal))
+            self.run(self.broker.lose_journal())
             self.model.journal.clear()
         elif loss == "everything":
             self.run(self.broker.lose_everything())
