@@ -4,9 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
-
 from app.client.errors import ClientError, error_of
+from app.client.new_task import encoded
 from app.client.results import Receipt
 
 TASKS_MAX: Final = 1_000
@@ -42,12 +41,16 @@ class Batch:
 
 
 def batches(named: Iterable[tuple[Mapping[str, Any], str | None]]) -> Iterator[Batch]:
-    """Bodies and their ids, cut so that each batch is one the API takes."""
+    """Bodies and their ids, cut so that each batch is one the API takes.
+
+    Raises:
+        Invalid: one holds what JSON cannot say.
+    """
     lines: list[bytes] = []
     ids: list[str | None] = []
     size = 0
     for body, task_id in named:
-        line = orjson.dumps(body)
+        line = encoded(body)
         if lines and (len(lines) == TASKS_MAX or size + len(line) > BYTES_MAX):
             yield _batch(lines, ids)
             lines, ids, size = [], [], 0

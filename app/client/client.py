@@ -7,12 +7,10 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar, Unpack
 from urllib.parse import quote
 
-import orjson
-
 from app.client.batch import batches
 from app.client.errors import ClientError, NotFinished
 from app.client.lifespans import Lifespans
-from app.client.new_task import NewTask, Payload, SubmitOptions, plain
+from app.client.new_task import NewTask, Payload, SubmitOptions, encoded, plain
 from app.client.pages import items_of
 from app.client.results import Acted, Mirror, Quarantined, Queue, Receipt, Result, Task, Worker
 from app.client.selection import (
@@ -208,9 +206,7 @@ class Client:
 
     async def clear(self, queue: str) -> int:
         """Cancel everything in the queue that does not run yet; how many."""
-        call = Call(
-            "POST", _queue(queue, "clear"), orjson.dumps({"confirm": queue}), repeatable=False
-        )
+        call = Call("POST", _queue(queue, "clear"), encoded({"confirm": queue}), repeatable=False)
         return int((await self._ask(call))["cancelled"])
 
     def dead(self, queue: str, **filters: Unpack[Filters]) -> AsyncIterator[Task]:
@@ -318,14 +314,14 @@ class Client:
     async def _submit(
         self, body: Mapping[str, Any], task_id: str | None, within: float | None
     ) -> Receipt:
-        raw, repeatable = orjson.dumps(body), task_id is not None
+        raw, repeatable = encoded(body), task_id is not None
         call = Call("POST", TASKS, raw, repeatable=repeatable, task_id=task_id)
         return Receipt.of(await self._ask(call, within))
 
     async def _redrive(
         self, verb: str, task_id: str, queue: str | None, payload: Payload | None
     ) -> Task:
-        body = None if payload is None else orjson.dumps({"payload": plain(payload)})
+        body = None if payload is None else encoded({"payload": plain(payload)})
         return Task.of(await self._ask(_on_task("POST", task_id, queue, verb, body=body)))
 
     async def _act(
@@ -334,7 +330,7 @@ class Client:
         edited = {} if payload is None else {"payload": plain(payload)}
         matched = done = 0
         for selection in selections:
-            call = Call("POST", path, orjson.dumps(selection | edited), repeatable=False)
+            call = Call("POST", path, encoded(selection | edited), repeatable=False)
             acted = Acted.of(await self._ask(call))
             matched, done = matched + acted.matched, done + acted.done
         return Acted(matched=matched, done=done)

@@ -1,13 +1,17 @@
 """A task to be submitted: Python's values in, the body of a submit out. Pure."""
 
+import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, TypedDict, Unpack
 
+import orjson
 from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 
+from app.client.errors import Invalid
 from app.client.results import Level
+from app.errors import FieldProblem
 from app.retry import RetryPolicy
 
 CHANNEL: Final = "python"
@@ -90,6 +94,21 @@ class NewTask:
             "onDegraded": given.get("on_degraded"),
         }
         return {name: value for name, value in found.items() if value is not None}
+
+
+def encoded(body: Mapping[str, Any]) -> bytes:
+    """A body as JSON.
+
+    Raises:
+        Invalid: it holds what JSON cannot say.
+    """
+    try:
+        # orjson writes a NaN as null, and a date as text: neither is what the caller gave.
+        json.dumps(body, allow_nan=False)
+        return orjson.dumps(body)
+    except (ValueError, TypeError, RecursionError) as error:
+        problem = FieldProblem("#/payload", f"Is not plain JSON: {error}.")
+        raise Invalid(f"{problem.pointer}: {problem.detail}", errors=(problem,)) from error
 
 
 def plain(payload: Payload) -> dict[str, Any]:

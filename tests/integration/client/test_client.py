@@ -95,6 +95,13 @@ async def test_what_breaks_a_rule_names_the_fields(client):
     assert refused.value.errors[0].limit == 100
 
 
+@pytest.mark.parametrize("value", [float("nan"), {1, 2}, b"", datetime(2030, 1, 1, tzinfo=UTC)])
+async def test_what_json_cannot_say_is_refused_before_it_is_sent(clients, value):
+    with pytest.raises(Invalid) as refused:
+        await clients("http://127.0.0.1:9").submit("report", {"value": value})
+    assert [each.pointer for each in refused.value.errors] == ["#/payload"]
+
+
 async def test_a_task_that_is_not_there_is_not_found(client):
     with pytest.raises(NotFound) as missing:
         await client.get("nothing")
