@@ -4,6 +4,7 @@ import asyncio
 
 from pydantic import ValidationError
 
+from app.lifecycle import asked_to_stop
 from app.registry import Handler, Stopped, TaskContext
 from app.worker.outcome import AttemptOutcome, Limits
 
@@ -24,8 +25,12 @@ async def outcome_of(
                 value = await handler.function(*arguments)
             else:
                 value = await asyncio.to_thread(handler.function, *arguments)
-    except (Exception, SystemExit, Stopped) as error:
-        if scope.expired() and isinstance(error, TimeoutError | Stopped):
+    except (asyncio.CancelledError, Stopped) as error:
+        if asked_to_stop():
+            raise
+        return limits.raised(RuntimeError(f"The handler was cancelled from within: {error}"))
+    except (Exception, SystemExit) as error:
+        if scope.expired() and isinstance(error, TimeoutError):
             return limits.timeout(timeout_ms)
         return limits.raised(error)
     finally:

@@ -34,6 +34,8 @@ async def send(mail, context):
             return {"at": context.deadline_ms}
         case "slow":
             await asyncio.sleep(60)
+        case "cancelled":
+            raise asyncio.CancelledError
         case "weird":
             return object()
         case "ada":
@@ -124,6 +126,20 @@ async def test_what_takes_too_long_is_tried_again(run):
     ended = await run("mail", {"to": "slow"}, timeout=0.1, retry={"max_attempts": 2})
     assert [each.outcome for each in ended.attempts] == ["timeout", "timeout"]
     assert ended.state is TaskState.DEAD
+
+
+async def test_a_cancellation_nobody_asked_for_is_a_failed_attempt():
+    ended = await TestRun(registry).run("mail", {"to": "cancelled"})
+    assert [each.outcome for each in ended.attempts] == ["failed"] * 3
+    assert "from within" in ended.error.message
+
+
+async def test_cancelling_the_test_cancels_the_handler():
+    running = asyncio.create_task(TestRun(registry).run("mail", {"to": "slow"}))
+    await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
 
 
 async def test_a_payload_that_does_not_fit_is_dead_with_the_fields(run):
