@@ -14,9 +14,11 @@ from app.ledger.records import (
     ErrorInfo,
     FinishedPart,
     LedgerRecord,
+    Marks,
     OpenPart,
     QuarantineRecord,
     Standing,
+    StreamMark,
     attempt_from,
     error_document,
 )
@@ -124,6 +126,17 @@ def action_record(document: Mapping[str, Any]) -> ActionRecord:
     """The reverse of ``action_document``."""
     members = {**document, "target": orjson.loads(document["target"])}
     return ActionRecord(id=members.pop("_id"), **members)
+
+
+def marks_document(marks: Marks) -> dict[str, Any]:
+    """Marks as both stores keep them."""
+    return asdict(marks)
+
+
+def marks(document: Mapping[str, Any]) -> Marks:
+    """The reverse of ``marks_document``."""
+    streams = {name: StreamMark(**mark) for name, mark in document["streams"].items()}
+    return Marks(**{**document, "streams": streams, "lost": tuple(document["lost"])})
 
 
 def quarantine_document(record: QuarantineRecord) -> dict[str, Any]:

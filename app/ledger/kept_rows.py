@@ -1,14 +1,16 @@
-"""What else the SQLite ledger keeps, as rows: rehydrate runs, operator actions, the quarantine.
+"""What else the SQLite ledger keeps, as rows: rehydrate runs, marks, actions, the quarantine.
 
 Each is a document with what it is found by beside it.
 """
 
 import sqlite3
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import orjson
 
-from app.ledger.records import ActionRecord, QuarantineRecord, RehydrationRecord
+from app.ledger.documents import marks, marks_document
+from app.ledger.records import ActionRecord, Marks, QuarantineRecord, RehydrationRecord
 
 DOCUMENTED = ("id", "reason", "queue", "tenant", "task_id", "headers", "at_ms")
 """Members of a quarantined copy that have no column of their own."""
@@ -26,6 +28,38 @@ def rehydrations(db: sqlite3.Connection, limit: int) -> list[RehydrationRecord]:
     """Newest first."""
     found = db.execute("SELECT document FROM rehydrations ORDER BY at DESC LIMIT ?", (limit,))
     return [RehydrationRecord(**orjson.loads(row["document"])) for row in found]
+
+
+def replace_rehydration(db: sqlite3.Connection, record: RehydrationRecord, expected: str) -> bool:
+    """Replace by id and state."""
+    changed = db.execute(
+        "UPDATE rehydrations SET at = ?, document = ? WHERE id = ?"
+        " AND json_extract(CAST(document AS TEXT), '$.state') = ?",
+        (record.started_at_ms, orjson.dumps(asdict(record)), record.id, expected),
+    )
+    return changed.rowcount == 1
+
+
+def get_rehydration(db: sqlite3.Connection, id: str) -> RehydrationRecord | None:
+    """One of them."""
+    row = db.execute("SELECT document FROM rehydrations WHERE id = ?", (id,)).fetchone()
+    return RehydrationRecord(**orjson.loads(row["document"])) if row else None
+
+
+def put_marks(db: sqlite3.Connection, found: Marks) -> None:
+    """Replace by name."""
+    db.execute(
+        "INSERT OR REPLACE INTO marks (tenant, queue, document) VALUES (?, ?, ?)",
+        (found.tenant, found.queue, orjson.dumps(marks_document(found))),
+    )
+
+
+def get_marks(db: sqlite3.Connection, tenant: str, queue: str) -> Marks | None:
+    """One of them."""
+    row = db.execute(
+        "SELECT document FROM marks WHERE tenant = ? AND queue = ?", (tenant, queue)
+    ).fetchone()
+    return marks(orjson.loads(row["document"])) if row else None
 
 
 def record_action(db: sqlite3.Connection, record: ActionRecord) -> None:
@@ -85,6 +119,25 @@ def count_quarantined(db: sqlite3.Connection) -> int:
     """Unresolved ones."""
     (count,) = db.execute("SELECT count(*) FROM quarantine WHERE resolution IS NULL").fetchone()
     return int(count)
+
+
+def resolutions(db: sqlite3.Connection, ids: Sequence[str]) -> Mapping[str, str | None]:
+    """Those of the ids that there are."""
+    found: dict[str, str | None] = {}
+    for each in ids:
+        row = db.execute("SELECT resolution FROM quarantine WHERE id = ?", (each,)).fetchone()
+        if row is not None:
+            found[each] = row["resolution"]
+    return found
+
+
+def quarantine_counts(db: sqlite3.Connection) -> Mapping[tuple[str, str], int]:
+    """Unresolved ones by tenant and queue."""
+    found = db.execute(
+        "SELECT tenant, json_extract(CAST(document AS TEXT), '$.queue') AS queue, count(*) AS n"
+        " FROM quarantine WHERE resolution IS NULL GROUP BY 1, 2"
+    )
+    return {(row["tenant"], row["queue"]): row["n"] for row in found}
 
 
 def _quarantine_record(row: sqlite3.Row) -> QuarantineRecord:

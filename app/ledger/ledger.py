@@ -9,6 +9,7 @@ from app.ledger.records import (
     FinishResult,
     LeaseView,
     LedgerRecord,
+    Marks,
     OpenWrite,
     Page,
     QuarantineRecord,
@@ -111,6 +112,18 @@ class Ledger(Protocol):
     async def rehydrations(self, limit: int) -> list[RehydrationRecord]:
         """The latest runs, newest first."""
 
+    async def replace_rehydration(self, record: RehydrationRecord, *, expected: str) -> bool:
+        """Write a run's record over one in the state ``expected``; whether there was such a one."""
+
+    async def get_rehydration(self, id: str) -> RehydrationRecord | None:
+        """One run."""
+
+    async def put_marks(self, marks: Marks) -> None:
+        """Note how far a queue's history in Redis got, in place of what was noted before."""
+
+    async def get_marks(self, tenant: str, queue: str) -> Marks | None:
+        """What was last noted of a queue."""
+
     async def record_action(self, record: ActionRecord) -> None:
         """Write what an operator did, replacing an older record of the same id."""
 
@@ -134,6 +147,12 @@ class Ledger(Protocol):
 
     async def count_quarantined(self) -> int:
         """How many copies lie unresolved in the quarantine, of all tenants."""
+
+    async def resolutions(self, ids: Sequence[str]) -> Mapping[str, str | None]:
+        """What became of quarantined copies, None: nothing yet; unknown ones are left out."""
+
+    async def quarantine_counts(self) -> Mapping[tuple[str, str], int]:
+        """How many copies lie unresolved, by (tenant, queue); those with none are left out."""
 
     async def expire(self, now_ms: int) -> int:
         """Drop terminal records older than their days where the store does not do so itself."""

@@ -5,9 +5,8 @@ must never be let go on the word of one (reliability: ``docs/explanation/guarant
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict
 from typing import Any
 from uuid import uuid4
 
@@ -18,7 +17,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from app.errors import LedgerMismatch, QueueLimitReached, SettingsError, Unavailable
-from app.ledger import documents, searches, updates
+from app.ledger import documents, kept_documents, searches, updates
 from app.ledger.bulk import Documents, Operation, decide
 from app.ledger.growing import grow_documents
 from app.ledger.paging import page_of
@@ -28,6 +27,7 @@ from app.ledger.records import (
     FinishResult,
     LeaseView,
     LedgerRecord,
+    Marks,
     OpenWrite,
     Page,
     QuarantineRecord,
@@ -67,6 +67,7 @@ class MongoLedger:
         self._queues: Documents = database["queues"]
         self._leases: Documents = database["leases"]
         self._runs: Documents = database["rehydrations"]
+        self._marks: Documents = database["marks"]
         self._actions: Documents = database["actions"]
         self._quarantine: Documents = database["quarantine"]
         self._facts: Documents = database["facts"]
@@ -280,67 +281,80 @@ class MongoLedger:
 
     async def put_rehydration(self, record: RehydrationRecord) -> None:
         """Replace by id."""
-        document = asdict(record)
         async with self._deadline():
-            await self._runs.replace_one({"_id": document.pop("id")}, document, upsert=True)
+            await kept_documents.put_rehydration(self._runs, record)
+
+    async def replace_rehydration(self, record: RehydrationRecord, *, expected: str) -> bool:
+        """Replace by id and state."""
+        async with self._deadline():
+            return await kept_documents.replace_rehydration(self._runs, record, expected)
 
     async def rehydrations(self, limit: int) -> list[RehydrationRecord]:
         """Newest first."""
         async with self._deadline():
-            found = await self._runs.find().sort("started_at_ms", -1).limit(limit).to_list(None)
-        return [RehydrationRecord(id=d.pop("_id"), **d) for d in found]
+            return await kept_documents.rehydrations(self._runs, limit)
+
+    async def get_rehydration(self, id: str) -> RehydrationRecord | None:
+        """One document."""
+        async with self._deadline():
+            return await kept_documents.get_rehydration(self._runs, id)
+
+    async def put_marks(self, marks: Marks) -> None:
+        """Replace by name."""
+        async with self._deadline():
+            await kept_documents.put_marks(self._marks, marks)
+
+    async def get_marks(self, tenant: str, queue: str) -> Marks | None:
+        """One document."""
+        async with self._deadline():
+            return await kept_documents.get_marks(self._marks, tenant, queue)
 
     async def record_action(self, record: ActionRecord) -> None:
         """Replace by id."""
-        document = documents.action_document(record)
         async with self._deadline():
-            await self._actions.replace_one({"_id": record.id}, document, upsert=True)
+            await kept_documents.record_action(self._actions, record)
 
     async def actions(self, limit: int) -> list[ActionRecord]:
         """Newest first."""
-        newest_first = [("at_ms", -1), ("_id", -1)]
         async with self._deadline():
-            found = await self._actions.find().sort(newest_first).limit(limit).to_list(None)
-        return [documents.action_record(d) for d in found]
+            return await kept_documents.list_actions(self._actions, limit)
 
     async def put_quarantine(self, record: QuarantineRecord) -> None:
         """Insert unless there."""
-        document = documents.quarantine_document(record)
         async with self._deadline():
-            await self._quarantine.update_one(
-                {"_id": record.id}, {"$setOnInsert": document}, upsert=True
-            )
+            await kept_documents.put_quarantine(self._quarantine, record)
 
     async def quarantined(self, limit: int, *, tenant: str | None = None) -> list[QuarantineRecord]:
         """Newest first."""
-        query = {"resolution": None} | ({"tenant": tenant} if tenant is not None else {})
-        newest_first = [("at_ms", -1), ("_id", -1)]
         async with self._deadline():
-            found = await self._quarantine.find(query).sort(newest_first).limit(limit).to_list(None)
-        return [documents.quarantine_record(d) for d in found]
+            return await kept_documents.quarantined(self._quarantine, limit, tenant)
 
     async def get_quarantined(self, id: str) -> QuarantineRecord | None:
         """One document."""
         async with self._deadline():
-            found = await self._quarantine.find_one({"_id": id})
-        return documents.quarantine_record(found) if found else None
+            return await kept_documents.get_quarantined(self._quarantine, id)
 
     async def resolve_quarantined(self, id: str, resolution: str, by: str, at_ms: int) -> bool:
         """Update unless resolved; then look who was first."""
-        values = {"resolution": resolution, "resolved_by": by, "resolved_at_ms": at_ms}
         async with self._deadline():
-            result = await self._quarantine.update_one(
-                {"_id": id, "resolution": None}, {"$set": values}
+            return await kept_documents.resolve_quarantined(
+                self._quarantine, id, resolution, by, at_ms
             )
-            if result.matched_count:
-                return True
-            same = {"_id": id, "resolution": resolution}
-            return await self._quarantine.find_one(same, {"_id": 1}) is not None
+
+    async def resolutions(self, ids: Sequence[str]) -> Mapping[str, str | None]:
+        """One find over the ids."""
+        async with self._deadline():
+            return await kept_documents.resolutions(self._quarantine, ids)
 
     async def count_quarantined(self) -> int:
         """Counted from the index."""
         async with self._deadline():
             return await self._quarantine.count_documents({"resolution": None})
+
+    async def quarantine_counts(self) -> Mapping[tuple[str, str], int]:
+        """One aggregation."""
+        async with self._deadline():
+            return await kept_documents.quarantine_counts(self._quarantine)
 
     async def expire(self, now_ms: int) -> int:
         """MongoDB's own TTL index does it."""

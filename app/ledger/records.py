@@ -45,7 +45,8 @@ class AttemptRecord:
 class OpenPart:
     """How far an unfinished run got: an attempt started, or failed with a next due time.
 
-    ``lost`` counts the attempts of this run that ended with their worker lost.
+    ``due_ms`` of one that started is when it did, by Redis's clock. ``lost`` counts the attempts of
+    this run that ended with their worker lost.
     """
 
     run: int
@@ -221,7 +222,12 @@ class LeaseView:
 
 @dataclass(frozen=True, slots=True)
 class RehydrationRecord:
-    """A rehydrate run; state is running, complete, partial or failed."""
+    """A rehydrate run; state is requested, running, complete, partial or failed.
+
+    ``problems`` are the sentences that tell why it is partial or failed. ``since_ms`` (Unix ms),
+    ``task_ids`` and ``rate`` (restores per second) are what was asked for. ``updated_at_ms``: when
+    its process last wrote it.
+    """
 
     id: str
     state: str
@@ -231,6 +237,38 @@ class RehydrationRecord:
     queue: str | None = None
     tenant: str | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
+    since_ms: int | None = None
+    task_ids: list[str] = field(default_factory=list)
+    rate: float | None = None
+    problems: list[str] = field(default_factory=list)
+    updated_at_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamMark:
+    """How far a stream got: its last id, and how many entries it was ever given."""
+
+    last_id: str
+    added: int
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """How far one queue's history in Redis got when it was last looked at.
+
+    ``token`` is the generation, ``watermark`` the last confirmed journal id, ``streams`` those that
+    were there, by the last part of their keys. ``loss`` is the kind of a loss that is not healed
+    yet, ``lost`` what it took.
+    """
+
+    tenant: str
+    queue: str
+    token: str
+    watermark: str | None
+    streams: Mapping[str, StreamMark]
+    at_ms: int
+    loss: str | None = None
+    lost: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

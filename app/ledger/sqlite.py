@@ -24,6 +24,7 @@ from app.ledger.records import (
     FinishResult,
     LeaseView,
     LedgerRecord,
+    Marks,
     OpenWrite,
     Page,
     QuarantineRecord,
@@ -250,6 +251,22 @@ class SqliteLedger:
         """Newest first."""
         return await self._run(lambda db: kept_rows.rehydrations(db, limit))
 
+    async def replace_rehydration(self, record: RehydrationRecord, *, expected: str) -> bool:
+        """Replace by id and state."""
+        return await self._run(lambda db: kept_rows.replace_rehydration(db, record, expected))
+
+    async def get_rehydration(self, id: str) -> RehydrationRecord | None:
+        """One row."""
+        return await self._run(lambda db: kept_rows.get_rehydration(db, id))
+
+    async def put_marks(self, marks: Marks) -> None:
+        """Replace by name."""
+        await self._run(lambda db: kept_rows.put_marks(db, marks))
+
+    async def get_marks(self, tenant: str, queue: str) -> Marks | None:
+        """One row."""
+        return await self._run(lambda db: kept_rows.get_marks(db, tenant, queue))
+
     async def record_action(self, record: ActionRecord) -> None:
         """Replace by id."""
         await self._run(lambda db: kept_rows.record_action(db, record))
@@ -279,6 +296,14 @@ class SqliteLedger:
     async def count_quarantined(self) -> int:
         """Counted from the index."""
         return await self._run(kept_rows.count_quarantined)
+
+    async def resolutions(self, ids: Sequence[str]) -> Mapping[str, str | None]:
+        """Row by row."""
+        return await self._run(lambda db: kept_rows.resolutions(db, ids))
+
+    async def quarantine_counts(self) -> Mapping[tuple[str, str], int]:
+        """One select."""
+        return await self._run(kept_rows.quarantine_counts)
 
     async def expire(self, now_ms: int) -> int:
         """Drop terminal records that have lived their days."""

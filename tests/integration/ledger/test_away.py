@@ -10,7 +10,7 @@ from pymongo.errors import PyMongoError
 
 from app.errors import SettingsError, Unavailable
 from app.ledger.mongo import MongoLedger
-from app.ledger.records import ActionRecord, QuarantineRecord, RecordQuery, RehydrationRecord
+from app.ledger.records import ActionRecord, Marks, QuarantineRecord, RecordQuery, RehydrationRecord
 from app.ledger.sqlite import SqliteLedger
 from tests.integration.ledger.conftest import program
 from tests.integration.ledger.material import AT_MS, attempt, finish, key, keys, opening
@@ -38,6 +38,12 @@ CALLS = {
     "request_lease": lambda ledger: ledger.request_lease("mail", "me"),
     "release_lease": lambda ledger: ledger.release_lease("mail", "me"),
     "put_rehydration": lambda ledger: ledger.put_rehydration(RehydrationRecord("r", "x", AT_MS)),
+    "replace_rehydration": lambda ledger: ledger.replace_rehydration(
+        RehydrationRecord("r", "x", AT_MS), expected="y"
+    ),
+    "get_rehydration": lambda ledger: ledger.get_rehydration("r"),
+    "put_marks": lambda ledger: ledger.put_marks(Marks("acme", "mail", "t", None, {}, AT_MS)),
+    "get_marks": lambda ledger: ledger.get_marks("acme", "mail"),
     "rehydrations": lambda ledger: ledger.rehydrations(5),
     "record_action": lambda ledger: ledger.record_action(
         ActionRecord("a", AT_MS, "ada", "discard", "mail", "acme", {}, 0)
@@ -50,6 +56,8 @@ CALLS = {
     "get_quarantined": lambda ledger: ledger.get_quarantined("q"),
     "resolve_quarantined": lambda ledger: ledger.resolve_quarantined("q", "discarded", "me", AT_MS),
     "count_quarantined": lambda ledger: ledger.count_quarantined(),
+    "resolutions": lambda ledger: ledger.resolutions(["q"]),
+    "quarantine_counts": lambda ledger: ledger.quarantine_counts(),
 }
 
 

@@ -12,9 +12,11 @@ from app.ledger.mongo import MongoLedger
 from app.ledger.records import (
     ActionRecord,
     LeaseView,
+    Marks,
     QuarantineRecord,
     QueueRecord,
     RehydrationRecord,
+    StreamMark,
 )
 from tests.integration.ledger.material import AT_MS, finish, key, keys, opening, part
 from tests.support.eventually import eventually
@@ -197,6 +199,47 @@ async def test_rehydrations_are_replaced_by_id_and_listed_newest_first(ledger):
     assert await ledger.rehydrations(1) == [runs[2]]
 
 
+def rehydration(name="r1", state="requested", **more):
+    return RehydrationRecord(name, state, AT_MS, **more)
+
+
+async def test_one_rehydration_is_shown_as_it_was_asked_for(ledger):
+    asked = rehydration(since_ms=5, task_ids=["a", "b"], rate=2.5, problems=["No."])
+    await ledger.put_rehydration(asked)
+    assert await ledger.get_rehydration("r1") == asked
+    assert await ledger.get_rehydration("r2") is None
+
+
+async def test_a_rehydration_is_taken_by_one(make):
+    ledgers = [make() for _ in range(2)]
+    for each in ledgers:
+        await each.open()
+    await ledgers[0].put_rehydration(rehydration())
+    takers = [rehydration(state="running", updated_at_ms=n) for n in range(8)]
+    answers = await asyncio.gather(
+        *(ledgers[n % 2].replace_rehydration(r, expected="requested") for n, r in enumerate(takers))
+    )
+    assert answers.count(True) == 1
+    assert await ledgers[0].get_rehydration("r1") == takers[answers.index(True)]
+
+
+async def test_no_rehydration_comes_to_be_by_being_replaced(ledger):
+    assert not await ledger.replace_rehydration(rehydration(), expected="requested")
+    assert await ledger.rehydrations(5) == []
+
+
+async def test_the_marks_of_a_queue_are_the_latest(ledger):
+    earlier = Marks("acme", "mail", "t1", None, {}, AT_MS)
+    streams = {"journal": StreamMark("5-1", 7), "ready:high": StreamMark("5-0", 2)}
+    later = Marks("acme", "mail", "t2", "4-9", streams, AT_MS + 1, "key_lost", ("journal",))
+    other = Marks("acme", "sms", "t3", None, {}, AT_MS)
+    for each in (earlier, other, later):
+        await ledger.put_marks(each)
+    assert await ledger.get_marks("acme", "mail") == later
+    assert await ledger.get_marks("acme", "sms") == other
+    assert await ledger.get_marks("other", "mail") is None
+
+
 def action(name="a1", at_ms=AT_MS, **more):
     members = {"who": "ada", "action": "discard", "target": {"all": True}, "count": 2} | more
     return ActionRecord(id=name, at_ms=at_ms, queue="mail", tenant="acme", **members)
@@ -300,6 +343,22 @@ async def test_the_first_resolution_stays_and_its_repeat_is_in_force(ledger):
         "ada",
         AT_MS + 1,
     )
+
+
+async def test_what_became_of_many_is_told_at_once(ledger):
+    for name in ("q1", "q2", "q3"):
+        await ledger.put_quarantine(quarantined(name))
+    await ledger.resolve_quarantined("q2", "requeued", "ada", AT_MS)
+    assert await ledger.resolutions(["q1", "q2", "nobodys"]) == {"q1": None, "q2": "requeued"}
+    assert await ledger.resolutions([]) == {}
+
+
+async def test_the_quarantine_is_counted_by_queue(ledger):
+    assert await ledger.quarantine_counts() == {}
+    for n, (tenant, queue) in enumerate([("a", "x"), ("a", "x"), ("a", "y"), ("b", "x")]):
+        await ledger.put_quarantine(quarantined(f"q{n}", tenant=tenant, queue=queue))
+    await ledger.resolve_quarantined("q3", "discarded", "ada", AT_MS)
+    assert await ledger.quarantine_counts() == {("a", "x"): 2, ("a", "y"): 1}
 
 
 async def test_nothing_that_is_not_there_is_resolved(ledger):
