@@ -73,8 +73,9 @@ class Settings(BaseSettings):
     on_degraded: Literal["accept", "refuse"] = Field(
         "accept", description="What a submit gets when its level is not reached in time."
     )
-    on_redis_away: Literal["reject"] = Field(
-        "reject", description="What a submit gets while Redis is away: 503 at once."
+    on_redis_away: Literal["fallback", "reject"] = Field(
+        "fallback",
+        description="While Redis is away a submit goes straight into RabbitMQ, or gets 503 at once.",
     )
     confirm_timeout_ms: int = Field(
         5_000, ge=50, le=60_000, description="How long a submit waits for its level."
@@ -92,6 +93,9 @@ class Settings(BaseSettings):
     )
     grace_ms: int = Field(
         20_000, ge=0, le=3_600_000, description="A stopping worker waits so long for its tasks."
+    )
+    poison_max: int = Field(
+        3, ge=1, le=200, description="A task is dead once so many workers were lost with it."
     )
     deliver_allow: Names = Field(
         (), description="Hosts and networks `http.deliver` may call although they are private."
@@ -112,6 +116,9 @@ class Settings(BaseSettings):
     )
     rehydrator_window: int = Field(
         20_000, ge=100, le=60_000, description="Copies held at a time, per channel."
+    )
+    rehydrator_source: Literal["sink", "plain"] = Field(
+        "sink", description="Path from the broker: beneath aiormq, or aiormq's own callbacks."
     )
     rehydrator_lease_ms: int = Field(
         10_000, ge=1_000, le=60_000, description="A rehydrator silent for so long is replaced."
@@ -138,6 +145,7 @@ class Settings(BaseSettings):
     limit_context: int = Field(256, ge=16, le=4_096, description="Characters of a context text.")
     limit_result: int = Field(MIB, ge=1_024, le=6 * MIB, description="Bytes of a result.")
     limit_error: int = Field(4_096, ge=256, le=16_384, description="Bytes of an error's text.")
+    limit_progress: int = Field(4_096, ge=256, le=16_384, description="Bytes of a progress text.")
     limit_wait: int = Field(60, ge=1, le=600, description="Seconds a request may wait.")
 
     redis_image: str = Field(
@@ -148,6 +156,9 @@ class Settings(BaseSettings):
     )
     mongo_image: str = Field("mongo:6.0", description="As above.")
 
+    crash_at: str = Field(
+        "", description="For rehearsals: the point where a worker dies, as by `kill -9`."
+    )
     adopt_ledger: bool = Field(
         False, description="Accept a ledger that Redis and the copies do not know."
     )

@@ -167,6 +167,7 @@ class QueueRun:
             self._queue,
             prefetch=self._stores.settings.rehydrator_window,
             process=f"rehydrate-{self._queue}",
+            kind=self._stores.settings.rehydrator_source,
         )
         return Opening(
             self._stores,

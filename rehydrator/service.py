@@ -139,6 +139,7 @@ class QueueService:
             self._queue,
             prefetch=self._stores.settings.rehydrator_window,
             process=f"rehydrator-{self._queue}",
+            kind=self._stores.settings.rehydrator_source,
         )
         self._sweep_at_s = self._check_at_s = 0.0
         self._ask_at_s = time.monotonic() + self._pace.ask_all_s

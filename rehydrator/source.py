@@ -12,16 +12,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, Self, cast
 
-from aio_pika.abc import AbstractConnection
 from aiormq import Channel
-from aiormq.abc import ChannelFrame, ConsumerCallback, DeliveredMessage
+from aiormq.abc import ChannelFrame
 
 from app.amqp.connection import (
     CALL_TIMEOUT_MS,
     broker_call,
     close_connection,
     describe,
-    open_connection,
     underlay,
     was_closed_by_operator,
 )
@@ -29,6 +27,8 @@ from app.amqp.declare import ready_count
 from app.amqp.topology import mirror_queue
 from app.errors import Unavailable
 from rehydrator.acks import ack_frames
+from rehydrator.frames import properties_of
+from rehydrator.receiving import Header, Kind, Receiving, Take, open_receiving
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +74,31 @@ class Delivery:
     redelivered: bool
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Arrived:
+    """A delivery nobody has asked for yet; its header is read when somebody does."""
+
+    lane: Lane
+    tag: int
+    redelivered: bool
+    header: Header
+    body: bytes
+
+    def read(self) -> Delivery:
+        """The delivery."""
+        header = self.header
+        found = properties_of(header) if isinstance(header, bytes) else header
+        return Delivery(
+            lane=self.lane,
+            tag=self.tag,
+            headers=found.headers,
+            body=self.body,
+            type=found.type,
+            message_id=found.message_id,
+            redelivered=self.redelivered,
+        )
+
+
 class Tagged(Protocol):
     """What an ack needs of a delivery."""
 
@@ -89,12 +114,13 @@ class Tagged(Protocol):
 class CopySource:
     """Consumes the mirror queue of one logical queue; made by ``open``, ended by ``hand_back``."""
 
-    def __init__(self, connection: AbstractConnection, queue: str, prefetch: int) -> None:
-        self._connection = connection
+    def __init__(self, receiving: Receiving, queue: str, prefetch: int) -> None:
+        self._receiving = receiving
+        self._connection = receiving.connection
         self._queue = queue
         self._prefetch = prefetch
         self._lanes: list[Lane] = []
-        self._arrived: deque[Delivery] = deque()
+        self._arrived: deque[Arrived] = deque()
         self._wake = asyncio.Event()
         self._acking = asyncio.Lock()
         self._end: CopiesLost | None = None
@@ -104,7 +130,13 @@ class CopySource:
 
     @classmethod
     async def open(
-        cls, url: str, queue: str, *, prefetch: int, process: str = "rehydrator"
+        cls,
+        url: str,
+        queue: str,
+        *,
+        prefetch: int,
+        process: str = "rehydrator",
+        kind: Kind = "sink",
     ) -> Self:
         """Connect and consume; at most ``prefetch`` copies are held at a time (1 to 60,000).
 
@@ -113,7 +145,7 @@ class CopySource:
         """
         if not 1 <= prefetch <= PREFETCH_MAX:
             raise ValueError(f"prefetch must be 1 to {PREFETCH_MAX}, not {prefetch}")
-        source = cls(await open_connection(url, process), queue, prefetch)
+        source = cls(await open_receiving(kind, url, process), queue, prefetch)
         try:
             await source.grow()
         except BaseException:
@@ -157,10 +189,9 @@ class CopySource:
             lane.channel.on_consumer_cancel_callbacks.add(self._on_cancelled)
             await lane.channel.basic_qos(prefetch_count=self._prefetch)
             self._lanes.append(lane)
-            started = await lane.channel.basic_consume(
-                mirror_queue(self._queue), self._receiver(lane)
+            lane.consumer_tag = await self._receiving.consume(
+                lane.channel, mirror_queue(self._queue), self._taking(lane)
             )
-            lane.consumer_tag = started.consumer_tag or ""
 
     async def batch(self, max_n: int, wait_ms: int) -> list[Delivery]:
         """What has arrived, in the order of arrival, ``max_n`` at most; waits for the first one.
@@ -178,7 +209,7 @@ class CopySource:
             except TimeoutError:
                 return []
         self._raise_if_ended()
-        return [self._arrived.popleft() for _ in range(min(max_n, len(self._arrived)))]
+        return [self._arrived.popleft().read() for _ in range(min(max_n, len(self._arrived)))]
 
     async def catch_up(self) -> int:
         """Wait for what the broker has delivered; how many deliveries then wait for ``batch``.
@@ -256,27 +287,14 @@ class CopySource:
             return False
         return True
 
-    def _receiver(self, lane: Lane) -> ConsumerCallback:
-        async def receive(message: DeliveredMessage) -> None:
-            if self._end is not None:
-                return
-            tag = cast(int, message.delivery_tag)
-            properties = message.header.properties
-            lane.held[tag] = None
-            self._arrived.append(
-                Delivery(
-                    lane=lane,
-                    tag=tag,
-                    headers=properties.headers or {},
-                    body=bytes(message.body),
-                    type=properties.message_type,
-                    message_id=properties.message_id,
-                    redelivered=bool(message.redelivered),
-                )
-            )
-            self._wake.set()
+    def _taking(self, lane: Lane) -> Take:
+        def take(tag: int, redelivered: bool, header: Header, body: bytes) -> None:
+            if self._end is None:
+                lane.held[tag] = None
+                self._arrived.append(Arrived(lane, tag, redelivered, header, body))
+                self._wake.set()
 
-        return receive
+        return take
 
     def _on_closed(self, closing: asyncio.Future[Any]) -> None:
         error = None if closing.cancelled() else closing.exception()

@@ -81,7 +81,11 @@ async def broker_call(deadline_ms: int = CALL_TIMEOUT_MS) -> AsyncIterator[None]
 
 
 async def open_connection(
-    url: str, process: str, *, timeout_ms: int = CONNECT_TIMEOUT_MS
+    url: str,
+    process: str,
+    connection_class: type[AbstractConnection] = aio_pika.Connection,
+    *,
+    timeout_ms: int = CONNECT_TIMEOUT_MS,
 ) -> AbstractConnection:
     """Open a connection that the dashboard shows as ``lifeboat-<process>-<host>-<pid>``.
 
@@ -92,7 +96,10 @@ async def open_connection(
     async with broker_call(timeout_ms):
         try:
             return await aio_pika.connect(
-                url, client_properties={"connection_name": name}, heartbeat=HEARTBEAT_S
+                url,
+                client_properties={"connection_name": name},
+                heartbeat=HEARTBEAT_S,
+                connection_class=connection_class,
             )
         except InvalidFrameError as error:
             # aiormq 7.2.4 drops the broker's words when it refuses the vhost.

@@ -10,8 +10,8 @@ from app.amqp.connection import close_connection, open_connection, vhost_of
 from app.amqp.declare import declare, declare_queue, ready_count
 from app.amqp.management import Management
 from tests.integration.amqp.material import QUEUE
-from tests.support.proxy import Proxy
 from tests.support.eventually import eventually
+from tests.support.proxy import Proxy
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ import time
 from contextlib import suppress
 
 import pytest
+from aio_pika import Message
 
-from app.amqp.connection import open_channel
+from app.amqp.connection import open_channel, underlay
 from app.amqp.message import Copy, Fence, fence_publication, read_copy
 from app.amqp.topology import mirror_queue
 from app.errors import Unavailable
@@ -28,12 +29,13 @@ async def publish(rabbitmq_url, declared):
     await publisher.close()
 
 
-@pytest.fixture
-async def open_source(rabbitmq_url, declared):
+@pytest.fixture(params=["sink", "plain"])
+async def open_source(request, rabbitmq_url, declared):
     opened = []
 
     async def open_source(url=rabbitmq_url, prefetch=100):
-        opened.append(await CopySource.open(url, QUEUE, prefetch=prefetch))
+        kind = request.param
+        opened.append(await CopySource.open(url, QUEUE, prefetch=prefetch, kind=kind))
         return opened[-1]
 
     yield open_source
@@ -253,3 +255,56 @@ async def test_a_silent_broker_does_not_hold_up_the_hand_back(
         assert not await source.hand_back()
     proxy.cut()
     await eventually(lambda: ready_is(declared, 10))
+
+
+def stuck(source):
+    """Whether aiormq will give the connection up as silent when it looks next."""
+    return underlay(source._connection).is_connection_was_stuck
+
+
+async def test_deliveries_show_that_the_connection_lives(publish, open_source):
+    source = await open_source()
+    connection = underlay(source._connection)
+    connection._Connection__last_frame_time -= 1_000
+    assert stuck(source)
+    await publish(copies(1))
+    await take(source, 1)
+
+    async def lives():
+        return not stuck(source)
+
+    await eventually(lives)
+
+
+async def test_a_connection_that_falls_silent_is_lost(publish, open_source, proxy, declared):
+    await publish(copies(10))
+    source = await open_source(proxy.url)
+    got = await take(source, 10)
+    underlay(source._connection)._Connection__heartbeat_grace_timeout = 0.5
+    proxy.hold_answers()
+    await assert_lost(source, got, by_operator=False)
+    proxy.cut()
+    await eventually(lambda: ready_is(declared, 10))
+
+
+async def test_strange_messages_arrive_as_whatever_can_be_read_of_them(
+    open_source, connection, declared
+):
+    message = Message(
+        b"body",
+        headers={"nested": {"list": [1, "a", None]}, "yes": True, "at": 1.5},
+        content_encoding="gzip",
+        priority=3,
+        reply_to="somebody",
+        expiration=1_000_000,
+        message_id="m",
+        type="strange",
+        user_id="guest",
+    )
+    async with open_channel(connection) as channel:
+        await channel.default_exchange.publish(message, mirror_queue(QUEUE))
+        await channel.default_exchange.publish(Message(b""), mirror_queue(QUEUE))
+    strange, empty = await take(await open_source(), 2)
+    assert strange.headers == {"nested": {"list": [1, "a", None]}, "yes": True, "at": 1.5}
+    assert (strange.body, strange.type, strange.message_id) == (b"body", "strange", "m")
+    assert (empty.body, empty.type) == (b"", None)

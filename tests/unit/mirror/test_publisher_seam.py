@@ -1,7 +1,7 @@
 """The versions whose undocumented attributes the batched publisher and the source rely on.
 
 A new version is to be read (``mirror.publisher.wire``, ``app.amqp.connection.is_blocked``,
-``rehydrator.source``) and the integration tests run before these lines are changed.
+``rehydrator.source``, ``rehydrator.sink``) and the integration tests run before these lines are changed.
 """
 
 from importlib.metadata import version
