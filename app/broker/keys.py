@@ -23,7 +23,10 @@ class QueueKeys:
 
     @property
     def generation(self) -> str:
-        """Hash: token, run_id, since (ms), ledger, paused (0/1, absent: not loaded), pending."""
+        """Hash: token, run_id, since (ms), ledger, paused (0/1, absent: not loaded), pending.
+
+        Of the generation before: previous (its token) and before (its since).
+        """
         return self.prefix + "generation"
 
     @property
