@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "mirror": "app.cli.mirror:mirror",
     "rehydrator": "app.cli.rehydrator:rehydrator",
     "rehydrate": "rehydrator.commandline:rehydrate_command",
+    "remirror": "app.cli.remirror:remirror",
     "drill": "app.cli.drill:drill",
     "bench": "app.cli.bench:bench",
     "task": "app.cli.task:task",

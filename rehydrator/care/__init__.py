@@ -1,0 +1,1 @@
+"""Looking after the stores on an operator's word: remirror, reconcile, doctor."""
