@@ -26,6 +26,8 @@ IDLE_S: Final = 4.0
 """Shorter than servers keep an idle connection: who finds it closed cannot say what was done."""
 SERVICE_UNAVAILABLE: Final = 503
 OK: Final = range(200, 300)
+NEVER_ASKED: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+"""No connection came about, so nothing was sent."""
 JSON: Final = {"Content-Type": "application/json"}
 
 
@@ -96,10 +98,7 @@ class Transport:
         if not self._repeat:
             return None
         if isinstance(error, NoAnswer):
-            # Where no connection came about nothing was asked.
-            if not call.repeatable and not isinstance(
-                error.__cause__, aiohttp.ClientConnectorError
-            ):
+            if not call.repeatable and not isinstance(error.__cause__, NEVER_ASKED):
                 return None
         elif error.status != SERVICE_UNAVAILABLE or not call.repeatable:
             return None
@@ -119,10 +118,10 @@ class Transport:
                 ) as response:
                     raw = await response.read()
                     status, headers = response.status, response.headers
-        except TimeoutError as error:
-            raise self._no_answer(call, f"Nothing came within {within_s:.1f} s.") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise self._no_answer(call, f"{_why(error)}.") from error
+            is_over = isinstance(error, TimeoutError) and not isinstance(error, NEVER_ASKED)
+            why = f"nothing came within {within_s:.1f} s" if is_over else _why(error)
+            raise self._no_answer(call, f"{why}.") from error
         document = _document(raw)
         if status not in OK:
             after_s = _seconds(headers.get("Retry-After"))

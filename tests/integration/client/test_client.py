@@ -269,3 +269,48 @@ async def test_a_batch_nobody_answers_names_every_task(clients):
     client = clients("http://127.0.0.1:9", timeout=0.2)
     outcomes = await client.submit_many([NewTask("report", {}, task_id=f"t{n}") for n in range(2)])
     assert [(type(each), each.task_id) for each in outcomes] == [(NoAnswer, "t0"), (NoAnswer, "t1")]
+
+
+async def test_what_was_never_asked_is_asked_again_even_if_it_may_not_be_repeated(clients, start):
+    port = free_port()
+    client = clients(f"http://127.0.0.1:{port}", timeout=20)
+    clearing = asyncio.create_task(client.clear("default"))
+    await asyncio.wait([clearing], timeout=0.3)
+    assert not clearing.done()
+    await start(http_port=port)
+    with pytest.raises(NotFound):
+        await clearing
+
+
+async def test_what_may_not_be_repeated_is_not(gate, clients):
+    client = clients(gate.url)
+    await client.submit("report", {})
+    asked = gate.seen
+    gate.swallow = 1
+    with pytest.raises(NoAnswer):
+        await client.clear("default")
+    assert gate.seen == asked + 1
+
+
+async def test_silence_is_told_with_its_time(clients):
+    async def silent(reader, writer):
+        await reader.read()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        client = clients(url, timeout=0.1)
+        with pytest.raises(NoAnswer, match=r"nothing came within 0\.1 s"):
+            await client.queues()
+        await client.close()
+
+
+async def test_what_is_no_lifeboat_is_told(clients):
+    async def web(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+
+    async with await asyncio.start_server(web, "127.0.0.1", 0) as server:
+        client = clients(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        with pytest.raises(Unknown, match="no JSON"):
+            await client.queues()
+        await client.close()
