@@ -17,5 +17,7 @@ def setup(process: str, level: int = logging.INFO) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     # Their reconnect chatter repeats what our own sentences say.
-    for noisy in ("aio_pika", "aiormq", "aiohttp.access", "asyncio", "pymongo"):
+    for noisy in ("aiohttp.access", "asyncio", "pymongo"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
+    for noisier in ("aio_pika", "aiormq"):
+        logging.getLogger(noisier).setLevel(logging.CRITICAL)

@@ -1,6 +1,7 @@
 """``lifeboat drill``: a game day on private servers."""
 
 import asyncio
+import logging
 import sys
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import orjson
 import typer
 from rich.console import Console
 
+from app import log
 from app.cli.images import images_of
 from app.cli.options import Json
 from app.drill.game import Plan
@@ -37,6 +39,7 @@ def drill(
     if durability not in ("fast", "fsync", "mirrored"):
         raise typer.BadParameter("Choose fast, fsync or mirrored.", param_hint="--durability")
     progress = Console(stderr=json, highlight=False)
+    log.setup("drill", logging.WARNING)
     plan = Plan(scenario, tasks, seed, durability)
     document = asyncio.run(
         play(plan, images_of(load()), lambda text: progress.print(text, soft_wrap=True))

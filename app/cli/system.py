@@ -1,6 +1,7 @@
 """``lifeboat up`` and ``down``: a whole system on this machine."""
 
 import asyncio
+import logging
 import os
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from app import log
 from app.cli.images import images_of
 from app.cli.options import Json, Yes
 from app.settings import load
@@ -38,6 +40,7 @@ def up(
 ) -> None:
     """Start servers, API, worker, mirror and rehydrator; Ctrl-C ends them all."""
     console = Console(stderr=True, highlight=False)
+    log.setup("up", logging.WARNING)
     asyncio.run(_up(folder.resolve(), console, detach=detach, sqlite=sqlite, json=json))
 
 

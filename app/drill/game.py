@@ -154,7 +154,9 @@ class Game:
             raise StackError(f"lifeboat rehydrate ended with {process.returncode}: {words}")
         report = orjson.loads(out)
         self.reports.append(report)
-        self.say(f"Rehydrated: {_words({name: report[name] for name in COUNTED})}.")
+        self.say(f"The command: {_words({name: report[name] for name in COUNTED})}.")
+        service = await checker.restored_by_service(self.system.services["rehydrator"].url)
+        self.say(f"The standing rehydrator, which was there first, had restored {service:,}.")
 
     async def settle(self, within_ms: int) -> bool:
         """Wait until every accepted task is recorded and no copy is left; False: it was not."""

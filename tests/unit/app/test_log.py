@@ -36,5 +36,7 @@ def test_what_libraries_chatter_is_left_out(capsys):
     logging.getLogger("aio_pika.robust_connection").warning("Connection lost, retrying")
     logging.getLogger("app").debug("too fine")
     assert capsys.readouterr().err == ""
-    logging.getLogger("aio_pika").error("really bad")
+    logging.getLogger("aiormq.connection").error("error when creating transport")
+    assert capsys.readouterr().err == ""
+    logging.getLogger("asyncio").error("really bad")
     assert "really bad" in capsys.readouterr().err
