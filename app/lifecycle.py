@@ -40,15 +40,25 @@ async def wait_for(what: str, attempt: Callable[[], Awaitable[T]]) -> T:
             return answer
 
 
-async def run_until_stopped(*loops: Coroutine[Any, Any, None]) -> None:
+async def run_until_stopped(
+    *loops: Coroutine[Any, Any, None], hurry: Callable[[], None] | None = None
+) -> None:
     """Run the loops until SIGTERM or SIGINT, or until one of them ends; then cancel the rest.
+
+    ``hurry`` is called at a second signal, while the loops end; without it that one kills.
 
     Raises whatever ended a loop by surprise.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def told() -> None:
+        if stop.is_set() and hurry is not None:
+            hurry()
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, told)
     tasks = [
         asyncio.create_task(each, name=getattr(each, "__qualname__", "loop")) for each in loops
     ]
@@ -57,12 +67,20 @@ async def run_until_stopped(*loops: Coroutine[Any, Any, None]) -> None:
         await asyncio.wait({*tasks, stopping}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         stopping.cancel()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
+        if hurry is None:
+            _let_signals_kill(loop)
         ended = [task for task in tasks if task.done()]
-        await cancel(*tasks)
+        try:
+            await cancel(*tasks)
+        finally:
+            _let_signals_kill(loop)
     for task in ended:
         task.result()
+
+
+def _let_signals_kill(loop: asyncio.AbstractEventLoop) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.remove_signal_handler(number)
 
 
 async def cancel(*tasks: asyncio.Task[Any]) -> None:

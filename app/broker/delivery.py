@@ -187,16 +187,24 @@ class Delivery:
         token: str,
         consumer: str,
         reports: Sequence[tuple[Entry, float | None, str | None]],
+        *,
+        text_bytes_max: int = PROGRESS_BYTES_MAX,
     ) -> list[bool]:
         """Note (entry, fraction 0 to 1, text) of running tasks; False: not this consumer's now.
 
-        A longer text than ``PROGRESS_BYTES_MAX`` is cut. The end of the attempt removes the note.
+        A text longer than ``text_bytes_max`` (in UTF-8) is cut. The end of the attempt removes the
+        note.
         """
         keys = self._keys
         names = [keys.generation, *keys.lanes, *(keys.task(each.task_id) for each, _, _ in reports)]
         arguments: list[Argument] = [token, consumer, TaskState.RUNNING]
         for entry, fraction, text in reports:
-            arguments += (entry.lane, entry.entry_id, entry.run, _progress(fraction, text))
+            arguments += (
+                entry.lane,
+                entry.entry_id,
+                entry.run,
+                _progress(fraction, text, text_bytes_max),
+            )
         replies = await self._redis.script("progress", names, arguments)
         return [reply == 1 for reply in replies]
 
@@ -220,16 +228,19 @@ class Delivery:
         delay_ms: int,
         *,
         within_ms: int | None = None,
+        known_elsewhere: bool = False,
     ) -> list[int]:
         """Return entries that were not started for ``delay_ms``: nobody here knows their type.
 
         Answers ms since each was first given back so, -1 where it is not this consumer's any more.
         From ``within_ms`` on it is not given back but stays with its consumer, to be finished.
+        ``known_elsewhere``: another worker knows the type, so that time begins anew.
         """
         keys = self._keys
         names = [keys.generation, *keys.lanes, keys.delayed]
         kept_from_ms = -1 if within_ms is None else within_ms
         arguments: list[Argument] = [token, consumer, TaskState.QUEUED, delay_ms, kept_from_ms]
+        arguments.append(int(known_elsewhere))
         for entry in entries:
             names.append(keys.task(entry.task_id))
             digest = decode(entry.envelope).request_digest
@@ -249,11 +260,14 @@ class Delivery:
 
     async def renew(
         self, token: str, consumer: str, entries: Sequence[Entry]
-    ) -> list[Literal["held", "lost", "cancel"]]:
-        """Renew the leases of entries this consumer still holds."""
+    ) -> list[Literal["held", "lost", "cancel", "cancelled"]]:
+        """Renew the leases of entries this consumer still holds.
+
+        ``cancel``: held, and a mark is on it; ``cancelled``: it was, and is settled already.
+        """
         keys = self._keys
         names = [keys.generation, *keys.lanes, *(keys.task(entry.task_id) for entry in entries)]
-        arguments: list[Argument] = [token, consumer]
+        arguments: list[Argument] = [token, consumer, TaskState.CANCELLED]
         for entry in entries:
             arguments += (entry.lane, entry.entry_id)
         replies = await self._redis.script("renew", names, arguments)
@@ -309,10 +323,11 @@ def _entry(lane: int, raw: list[Any], *, reclaimed: bool) -> Entry:
     )
 
 
-def _progress(fraction: float | None, text: str | None) -> bytes:
+def _progress(fraction: float | None, text: str | None, bytes_max: int) -> bytes:
     said: dict[str, Any] = {"fraction": fraction, "text": text}
-    encoded = (text or "").encode("utf-8", "replace")
-    if len(encoded) > PROGRESS_BYTES_MAX:
-        said["text"] = encoded[:PROGRESS_BYTES_MAX].decode("utf-8", "ignore")
-        said["truncated"] = True
+    if text is not None:
+        encoded = text.encode("utf-8", "replace")
+        said["text"] = encoded[:bytes_max].decode("utf-8", "ignore")
+        if len(encoded) > bytes_max:
+            said["truncated"] = True
     return orjson.dumps(said)

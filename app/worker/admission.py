@@ -15,19 +15,29 @@ from app.envelope import decode
 from app.errors import EnvelopeError, StaleGeneration
 from app.ledger.ledger import Ledger
 from app.ledger.records import ErrorInfo
-from app.names import new_token
 from app.registry import TaskRegistry
 from app.retry import RetryPolicy
 from app.state import TaskState
 from app.worker.claim import Claim, Phase, QueueWork, any_wanted
 from app.worker.counting import Counting
+from app.worker.crashing import CrashPoints
 from app.worker.executor import Executor
 from app.worker.giving_back import give_back
 from app.worker.insist import Unwanted, insist
 from app.worker.outcome import Done, Leftover
 from app.worker.quarantine import Finding, set_aside
 from app.worker.settler import Settler
-from app.worker.verdict import Verdict, is_suspect, judge, lost_attempt, needs_ask
+from app.worker.unknown import UnknownTypes
+from app.worker.verdict import (
+    Verdict,
+    is_suspect,
+    judge,
+    losses,
+    lost_attempt,
+    needs_ask,
+    nonce_of,
+    open_part,
+)
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +46,7 @@ EXHAUSTED: Final = ErrorInfo(
     "The last attempt that the policy allows was started and never ended: its worker was lost.",
     retryable=False,
 )
+POISON: Final = "poison"
 
 
 class Admission:
@@ -48,18 +59,25 @@ class Admission:
         executor: Executor,
         settler: Settler,
         counting: Counting,
+        unknown: UnknownTypes,
+        crashes: CrashPoints,
         consumer: str,
+        *,
+        poison_max: int,
     ) -> None:
+        """``poison_max``: a task with which so many workers were lost is not run again."""
         self._ledger = ledger
         self._registry = registry
         self._executor = executor
         self._settler = settler
         self._counting = counting
+        self._unknown = unknown
+        self._crashes = crashes
         self._consumer = consumer
+        self._poison_max = poison_max
         self._under_way: set[asyncio.Task[None]] = set()
         self._failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
-        # Nobody else's, whoever asks: a random part once, then a number.
-        self._nonce, self._numbers = new_token(), count()
+        self._numbers = count()
 
     def take_in(
         self, work: QueueWork, token: str, entries: Sequence[Entry], held_until_ms: int
@@ -72,12 +90,16 @@ class Admission:
         for claim in claims:
             work.claims[claim.key] = claim
             work.slots.take()
+        self._crashes.reach("worker.after_fetch")
         task = asyncio.create_task(self._admit(work, token, claims))
         self._under_way.add(task)
         task.add_done_callback(self._ended)
 
-    async def stop(self) -> None:
-        """Decide no more; claims not decided about stay as they are."""
+    async def stop(self, within_s: float) -> None:
+        """Decide about what was fetched if that is quick; the other claims stay as they are."""
+        if self._under_way:
+            # What is cut off in the middle may have an attempt counted without our knowing.
+            await asyncio.wait(self._under_way, timeout=within_s)
         for task in self._under_way:
             task.cancel()
         if self._under_way:
@@ -94,7 +116,7 @@ class Admission:
             self._failure.set_result(error)
 
     def _claim(self, work: QueueWork, token: str, entry: Entry, held_until_ms: int) -> Claim:
-        nonce = f"{self._nonce}-{next(self._numbers)}"
+        nonce = nonce_of(self._consumer, next(self._numbers))
         try:
             envelope = decode(entry.envelope)
         except EnvelopeError:
@@ -105,7 +127,8 @@ class Admission:
 
     async def _admit(self, work: QueueWork, token: str, claims: Sequence[Claim]) -> None:
         unreadable = [claim for claim in claims if not claim.is_readable]
-        readable = [claim for claim in claims if claim.is_readable]
+        unknown = [claim for claim in claims if claim.is_readable and claim.handler is None]
+        readable = [claim for claim in claims if claim.is_readable and claim.handler is not None]
         asked = [claim for claim in readable if needs_ask(claim.entry, token)]
         plain = [claim for claim in readable if not needs_ask(claim.entry, token)]
         steps = [
@@ -114,6 +137,7 @@ class Admission:
                 (self._start, plain),
                 (self._ask, asked),
                 (self._reject, unreadable),
+                (self._turn_away, unknown),
             )
             if group
         ]
@@ -121,6 +145,9 @@ class Admission:
 
     async def _reject(self, work: QueueWork, token: str, claims: Sequence[Claim]) -> None:
         await set_aside(self._ledger, self._consumer, claims, Finding.NOT_AN_ENVELOPE)
+
+    async def _turn_away(self, work: QueueWork, token: str, claims: Sequence[Claim]) -> None:
+        await self._unknown.turn_away(work, token, claims)
 
     async def _ask(self, work: QueueWork, token: str, claims: Sequence[Claim]) -> None:
         await self._note_lost_attempts(work, token, claims)
@@ -132,6 +159,7 @@ class Admission:
             claim.standing = standings.get(claim.task_key)
             match judge(claim.envelope, claim.standing):
                 case Verdict.RUN:
+                    self._count_losses(claim)
                     runnable.append(claim)
                 case Verdict.CONFLICT:
                     conflicts.append(claim)
@@ -159,8 +187,14 @@ class Admission:
                     sighting.fields, claim.entry, claim.nonce, now_ms()
                 )
 
+    def _count_losses(self, claim: Claim) -> None:
+        envelope = claim.envelope
+        claim.losses, claim.lost_attempt = losses(
+            open_part(envelope, claim.standing), claim.lost_attempt, envelope.run, now_ms()
+        )
+        claim.is_poison = claim.losses >= self._poison_max
+
     async def _start(self, work: QueueWork, token: str, claims: Sequence[Claim]) -> None:
-        claims = self._suspend_unknown(claims)
         claims = [claim for claim in claims if not claim.lost]
         if not claims:
             return
@@ -168,6 +202,7 @@ class Admission:
         verdicts = await insist(
             lambda: work.delivery.start(token, self._consumer, wishes), any_wanted(claims)
         )
+        self._crashes.reach("worker.after_start")
         doubtful, suspects, returned = [], [], []
         for claim, started in zip(claims, verdicts, strict=True):
             claim.attempt, claim.started_at_ms = started.attempt, started.now_ms
@@ -189,15 +224,6 @@ class Admission:
         if returned:
             await give_back(self._consumer, returned)
 
-    def _suspend_unknown(self, claims: Sequence[Claim]) -> list[Claim]:
-        for claim in claims:
-            if claim.handler is None:
-                # Giving it back would bring it here again at once, for ever.
-                text = f"No handler is registered for the type {claim.envelope.type}."
-                error = ErrorInfo("unknown_type", text, retryable=False)
-                self._settler.put(claim, Done(TaskState.SUSPENDED, error=error))
-        return [claim for claim in claims if claim.handler is not None]
-
     def _end_unrun(self, claim: Claim, started: Started) -> None:
         match started.verdict:
             case "cancel":
@@ -205,22 +231,33 @@ class Admission:
             case "expired":
                 self._settler.put(claim, Done(TaskState.EXPIRED))
             case "exhausted":
-                self._settler.put(claim, Done(TaskState.DEAD, error=EXHAUSTED))
+                error = _poison(claim.losses) if claim.is_poison else EXHAUSTED
+                self._settler.put(claim, Done(TaskState.DEAD, error=error))
             case _:
                 # Gone to another worker, or delayed again: nothing of it is here any more.
                 claim.enter(Phase.OVER)
 
     async def _record_and_run(self, work: QueueWork, token: str, claims: Sequence[Claim]) -> None:
         """Rule 4: the attempt is in the ledger before it runs, or it does not run here."""
-        writes = [
-            claim.open_write("started", attempt=claim.lost_attempt, check=True) for claim in claims
-        ]
+        writes = []
+        for claim in claims:
+            # When it began stands where a failed one has its due time.
+            due_ms = claim.started_at_ms
+            write = claim.open_write(
+                "started", due_ms=due_ms, attempt=claim.lost_attempt, check=True
+            )
+            claim.recorded = write.part
+            writes.append(write)
+        self._crashes.reach("worker.before_record")
         in_force = await insist(lambda: self._ledger.record_open(writes), any_wanted(claims))
+        self._crashes.reach("worker.after_record")
         beaten = []
         for claim, won in zip(claims, in_force, strict=True):
             if won:
+                claim.lost_attempt = None
                 self._run(claim)
             else:
+                claim.recorded = None
                 beaten.append(claim)
         if beaten:
             await give_back(self._consumer, beaten)
@@ -230,6 +267,14 @@ class Admission:
             return
         self._counting.started(claim)
         self._executor.launch(claim, claim.handler)
+
+
+def _poison(losses: int) -> ErrorInfo:
+    text = (
+        f"{losses} workers were lost while they ran this task. It is not run again before somebody"
+        " has looked at it."
+    )
+    return ErrorInfo(POISON, text, retryable=False)
 
 
 async def _guarded(step: Awaitable[None], work: QueueWork, token: str) -> None:

@@ -6,7 +6,7 @@ on its behalf any more (rules 1 and 8).
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from app.broker.connection import RedisConnection
@@ -19,7 +19,7 @@ from app.ledger.ledger import Ledger
 from app.ledger.records import AttemptRecord, ErrorInfo, OpenPart, OpenWrite, Outcome, Standing
 from app.ledger.records import Phase as OpenPhase
 from app.names import QueueName, TaskKey
-from app.registry import Handler
+from app.registry import Handler, StopFlag
 from app.retry import RetryPolicy
 from app.sessions import QueueSession
 from app.settings import Settings
@@ -39,11 +39,14 @@ class Slots:
         self._concurrency = concurrency
         self._active = 0
         self._held = 0
+        self._halted = False
         self._freed = asyncio.Event()
 
     @property
     def room(self) -> int:
         """How many more entries may be fetched."""
+        if self._halted:
+            return 0
         return min(self._concurrency - self._active, 2 * self._concurrency - self._held)
 
     @property
@@ -67,8 +70,17 @@ class Slots:
         self._freed.set()
 
     def free(self) -> None:
-        """A claim is over."""
+        """A claim is over, or its outcome lies in the spool."""
         self._held -= 1
+        self._freed.set()
+
+    def hold(self) -> None:
+        """The outcome of a claim comes back from the spool."""
+        self._held += 1
+
+    def halt(self, halted: bool) -> None:
+        """Have no room, whatever is free; or the usual room again."""
+        self._halted = halted
         self._freed.set()
 
     async def wait_for_room(self, within_s: float) -> bool:
@@ -90,9 +102,16 @@ class Phase(Enum):
     RUNNING = auto()
     SETTLING = auto()
     """Its outcome is on the way to the ledger."""
+    SPOOLED = auto()
+    """Its outcome is on this machine's disk, for the ledger is away; it holds no slot."""
     CLOSING = auto()
     """The ledger has it; Redis is being told."""
     OVER = auto()
+
+    @property
+    def holds_slot(self) -> bool:
+        """Whether a claim counts among those a worker holds."""
+        return self not in (Phase.SPOOLED, Phase.OVER)
 
 
 class StopReason(Enum):
@@ -127,8 +146,16 @@ class Claim:
     """Monotonic."""
     ended_ms: int = 0
     lost_attempt: AttemptRecord | None = None
+    """The latest of this run that ended with its worker lost, as long as it is not recorded."""
+    losses: int = 0
+    """How many attempts of this run ended so."""
+    is_poison: bool = False
+    """Too many did: it must not run again."""
+    recorded: OpenPart | None = None
+    """What this claim wrote, or began to write, into the ledger of its start."""
     phase: Phase = Phase.ADMITTING
     lost: bool = False
+    stop_flag: StopFlag = field(default_factory=StopFlag)
     stop_reason: StopReason | None = None
     running: asyncio.Task[None] | None = None
 
@@ -162,8 +189,9 @@ class Claim:
             nonce=self.nonce,
             asked=self.asked,
             ledger_attempt=part.attempt if part else 0,
-            ledger_due_ms=part.due_ms if part else 0,
-            attempts_max=self.policy.max_attempts,
+            ledger_due_ms=part.due_ms if part and part.phase == "failed" else 0,
+            # A poisonous one has no attempts left, whatever its policy says.
+            attempts_max=0 if self.is_poison else self.policy.max_attempts,
             expires_at_ms=self.envelope.expires_at_ms,
             request_digest=self.envelope.request_digest,
         )
@@ -177,7 +205,7 @@ class Claim:
             attempt=self.attempt,
             worker=worker,
             started_at=self.started_at_ms,
-            finished_at=self.started_at_ms + self.ended_ms - self.began_ms,
+            finished_at=self.started_at_ms + (self.ended_ms or monotonic_ms()) - self.began_ms,
             outcome=outcome,
             error=error,
         )
@@ -202,7 +230,7 @@ class Claim:
                 attempt=self.attempt,
                 phase=phase,
                 due_ms=due_ms,
-                lost=0,
+                lost=self.losses,
                 by=self.nonce,
             ),
             attempt=attempt,
@@ -210,10 +238,42 @@ class Claim:
             expected=open_part(self.envelope, self.standing) if check else None,
         )
 
+    def given_back_write(self, worker: str) -> OpenWrite | None:
+        """That this claim's attempt was given back and used none up; None: nothing to write."""
+        ran = self.began_ms > 0
+        if not self.started or not (ran or self.recorded):
+            return None
+        return OpenWrite(
+            key=self.task_key,
+            request_digest=self.envelope.request_digest,
+            part=OpenPart(
+                run=self.envelope.run,
+                attempt=self.attempt - 1,
+                phase="failed",
+                due_ms=0,
+                lost=self.losses,
+                by=f"{self.nonce}-back",
+            ),
+            attempt=self.attempt_record(worker, "given_back", None) if ran else None,
+            check=True,
+            expected=self.recorded or open_part(self.envelope, self.standing),
+        )
+
     def stop(self, reason: StopReason) -> None:
-        """Cancel the handler, once; what ends anyway is left alone."""
+        """Have the handler end, once; what ends anyway is left alone.
+
+        One in a thread is only told when its worker stops: it may still end in time.
+        """
         if self.stop_reason is None and self.phase is Phase.RUNNING and self.running is not None:
             self.stop_reason = reason
+            self.stop_flag.set()
+            is_in_thread = self.handler is not None and not self.handler.is_async
+            if not (is_in_thread and reason is StopReason.GIVE_BACK):
+                self.running.cancel()
+
+    def abandon(self) -> None:
+        """Wait for the handler no more, if it was told to end."""
+        if self.stop_reason is not None and self.running is not None:
             self.running.cancel()
 
     def enter(self, phase: Phase) -> None:
@@ -222,12 +282,20 @@ class Claim:
             return
         was_active = self.phase in (Phase.ADMITTING, Phase.RUNNING)
         is_active = phase in (Phase.ADMITTING, Phase.RUNNING)
-        self.phase = phase
+        was_held, self.phase = self.phase.holds_slot, phase
         if was_active and not is_active:
             self.work.slots.leave()
+        if was_held and not phase.holds_slot:
+            self.work.slots.free()
+        elif phase.holds_slot and not was_held:
+            self.work.slots.hold()
         if phase is Phase.OVER:
             self.work.claims.pop(self.key, None)
-            self.work.slots.free()
+
+    def shed(self) -> None:
+        """Keep no more than telling Redis of the end needs."""
+        self.entry = replace(self.entry, envelope=b"")
+        self.decoded = self.standing = None
 
     def lose(self) -> None:
         """Somebody else may run it now: stop, and write nothing of it."""

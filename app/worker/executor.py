@@ -4,18 +4,23 @@ import asyncio
 import contextvars
 import logging
 import random
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from app.clock import monotonic_ms, now_ms
 from app.envelope import DEFAULT_TIMEOUT_MS
-from app.registry import Handler, TaskContext
+from app.lifecycle import cancel
+from app.registry import Handler, Stopped, TaskContext
 from app.worker.claim import Claim, Phase, StopReason
 from app.worker.counting import Counting
+from app.worker.crashing import CrashPoints
+from app.worker.lifespans import States
 from app.worker.outcome import AttemptOutcome, Cancelled, Limits, decide
+from app.worker.progress import Progress
 from app.worker.settler import Settler
+from app.worker.threads import STUCK_PER_SLOT, Threads
 
 log = logging.getLogger(__name__)
 
@@ -23,18 +28,31 @@ log = logging.getLogger(__name__)
 class Executor:
     """Runs started claims, each in an asyncio task of its own; ``def`` handlers in threads.
 
-    A thread cannot be stopped: a ``def`` handler that outlives its timeout keeps its thread until
-    it returns, and what it returns is dropped.
+    A thread cannot be stopped, only told: a ``def`` handler that outlives its timeout keeps its
+    thread until it returns, and what it returns is dropped.
     """
 
     def __init__(
-        self, settler: Settler, counting: Counting, limits: Limits, *, concurrency: int
+        self,
+        settler: Settler,
+        counting: Counting,
+        progress: Progress,
+        limits: Limits,
+        states: States,
+        crashes: CrashPoints,
+        *,
+        concurrency: int,
     ) -> None:
+        """``states``: what each lifespan of the registry yielded."""
         self._settler = settler
         self._counting = counting
+        self._progress = progress
         self._limits = limits
-        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="handler")
+        self._states = states
+        self._crashes = crashes
+        self._threads = Threads(STUCK_PER_SLOT * concurrency)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._hurried = asyncio.Event()
 
     def launch(self, claim: Claim, handler: Handler) -> None:
         """Run a claim whose attempt is counted."""
@@ -48,13 +66,26 @@ class Executor:
         task.add_done_callback(lambda ended: self._ended(claim, ended))
 
     async def finish(self, within_s: float) -> None:
-        """Wait for what runs, at most so long."""
+        """Wait for what runs, at most so long, and no longer than until ``hurry``."""
+        if not self._tasks:
+            return
+        hurried = asyncio.create_task(self._hurried.wait())
+        ended = asyncio.create_task(asyncio.wait(self._tasks))
+        await asyncio.wait((ended, hurried), timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+        await cancel(ended, hurried)
+
+    def hurry(self) -> None:
+        """Wait for nothing any more."""
+        self._hurried.set()
+
+    async def end(self, within_s: float) -> None:
+        """Wait for what was told to end, also in a hurry."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=within_s)
 
     def close(self) -> None:
         """Take no more work in threads."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     async def _run(self, claim: Claim, handler: Handler) -> None:
         self._conclude(claim, await self._outcome(claim, handler))
@@ -77,6 +108,7 @@ class Executor:
             # Stopped by us: whoever stopped it gives it back.
             return
         elapsed_ms = claim.ended_ms - claim.began_ms
+        self._crashes.reach("worker.after_run")
         settlement = decide(
             outcome,
             claim.attempt,
@@ -98,13 +130,17 @@ class Executor:
         try:
             async with scope:
                 value = await self._call(claim, handler, payload, timeout_ms)
-        except asyncio.CancelledError as error:
+        except (asyncio.CancelledError, Stopped) as error:
             return self._stopped(claim, error)
         except (Exception, SystemExit) as error:
             # Whatever a handler raises is its failure, never the worker's.
+            if claim.stop_reason is not None:
+                return self._stopped(claim, error)
             if scope.expired() and isinstance(error, TimeoutError):
                 return self._limits.timeout(timeout_ms)
             return self._limits.raised(error)
+        finally:
+            claim.stop_flag.set()
         return self._limits.succeeded(value)
 
     async def _call(
@@ -116,16 +152,17 @@ class Executor:
             attempt=claim.attempt,
             deadline_ms=now_ms() + timeout_ms,
             context=claim.envelope.context,
+            state=self._states.get(handler.lifespan) if handler.lifespan else None,
+            stop=claim.stop_flag,
+            report=partial(self._progress.note, claim),
         )
         arguments = handler.arguments(payload, context)
         if handler.is_async:
             return await handler.function(*arguments)
         surroundings = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(
-            self._threads, lambda: surroundings.run(handler.function, *arguments)
-        )
+        return await self._threads.run(lambda: surroundings.run(handler.function, *arguments))
 
-    def _stopped(self, claim: Claim, error: asyncio.CancelledError) -> AttemptOutcome | None:
+    def _stopped(self, claim: Claim, error: BaseException) -> AttemptOutcome | None:
         match claim.stop_reason:
             case StopReason.CANCEL:
                 return Cancelled()

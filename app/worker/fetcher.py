@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from app.broker.connection import RedisConnection
-from app.clock import monotonic_ms
+from app.clock import monotonic_ms, now_ms
 from app.errors import StaleGeneration, Unavailable
 from app.worker.admission import Admission
 from app.worker.claim import QueueWork, Slots, lease_deadline_ms
@@ -59,6 +59,11 @@ class Fetcher:
     def is_live(self) -> bool:
         """Whether the loop has come round lately."""
         return monotonic_ms() - self._polled_ms < LIVE_WITHIN_MS
+
+    @property
+    def last_poll_at_ms(self) -> int:
+        """When the loop last came round, by the wall clock."""
+        return now_ms() - (monotonic_ms() - self._polled_ms)
 
     async def run(self) -> None:
         """Fetch until cancelled.

@@ -70,6 +70,9 @@ class Heartbeat:
                 claim.held_until_ms = deadline_ms
             elif answer == "lost":
                 self._lost([claim])
+            elif answer == "cancelled":
+                log.info("%s was cancelled: its handler is stopped.", claim.task_key.full)
+                claim.lose()
             else:
                 claim.held_until_ms = deadline_ms
                 if answer == "cancel":

@@ -11,6 +11,7 @@ from app.lifecycle import run_until_stopped, wait_for
 from app.metrics import Metrics
 from app.registry import TaskRegistry
 from app.settings import Settings
+from app.worker.lifespans import opened
 from app.worker.loading import load_registry
 from app.worker.worker import Worker
 
@@ -47,14 +48,22 @@ async def run_worker(
     redis = RedisConnection.from_settings(settings)
     ledger = ledger_of(settings)
     metrics = Metrics()
+    working: list[Worker] = []
     try:
         async with builtin_tasks(settings.deliver_allow) as builtins:
-            worker = Worker(redis, ledger, registry.including(builtins), settings, metrics)
+            known = registry.including(builtins)
 
             async def work() -> None:
-                await wait_for(f"Redis at {_place(settings.redis_url)}", redis.ping)
-                await wait_for("the ledger", ledger.open)
-                await worker.run(queue=queue, tenant=tenant)
+                async with opened(known) as states:
+                    worker = Worker(redis, ledger, known, settings, metrics, states)
+                    working.append(worker)
+                    await wait_for(f"Redis at {_place(settings.redis_url)}", redis.ping)
+                    await wait_for("the ledger", ledger.open)
+                    await worker.run(queue=queue, tenant=tenant)
+
+            def hurry() -> None:
+                for worker in working:
+                    worker.hurry()
 
             await run_until_stopped(
                 serve_health(
@@ -62,9 +71,10 @@ async def run_worker(
                     settings.worker_port,
                     checks={"redis": redis.ping, "ledger": ledger.ping},
                     metrics=metrics,
-                    live=lambda: worker.is_live,
+                    live=lambda: all(worker.is_live for worker in working),
                 ),
                 work(),
+                hurry=hurry,
             )
     finally:
         await redis.close()

@@ -18,6 +18,7 @@ from app.ledger.records import About, Finish, FinishedPart, OpenWrite
 from app.state import TaskState
 from app.worker.claim import Claim, Phase, by_generation
 from app.worker.counting import Counting
+from app.worker.crashing import CrashPoints
 from app.worker.heartbeat import Heartbeat
 from app.worker.outcome import Again, Done, Leftover, Settlement
 from app.worker.stage import Stage
@@ -41,11 +42,17 @@ class Settler:
     """Two stages: what the ledger has got goes on to Redis."""
 
     def __init__(
-        self, ledger: Ledger, heartbeat: Heartbeat, counting: Counting, consumer: str
+        self,
+        ledger: Ledger,
+        heartbeat: Heartbeat,
+        counting: Counting,
+        crashes: CrashPoints,
+        consumer: str,
     ) -> None:
         self._ledger = ledger
         self._heartbeat = heartbeat
         self._counting = counting
+        self._crashes = crashes
         self._consumer = consumer
         self._recording = Stage(
             "Recording outcomes", self._record, items_max=BATCH_MAX, lanes=LANES
@@ -84,13 +91,17 @@ class Settler:
         finishes = [each for each in held if isinstance(each.settlement, Done)]
         retries = [each for each in held if isinstance(each.settlement, Again)]
         if finishes:
+            self._crashes.reach("worker.before_ledger")
             results = await self._ledger.finish([self._finish(each) for each in finishes])
+            self._crashes.reach("worker.after_ledger")
             for each, result in zip(finishes, results, strict=True):
                 if result.won:
                     self._counting.settled(each.claim, result.state)
                 self._tell_redis(each, Leftover(result.run, TaskState(result.state)))
         if retries:
+            self._crashes.reach("worker.before_failed")
             in_force = await self._ledger.record_open([self._failed(each) for each in retries])
+            self._crashes.reach("worker.after_failed")
             await self._go_on(retries, in_force)
         return unsure
 
@@ -153,7 +164,9 @@ class Settler:
         if not settles:
             return
         claim = settles[0][0]
+        self._crashes.reach("worker.before_settle")
         await claim.work.delivery.settle(claim.token, [settle for _, settle in settles])
+        self._crashes.reach("worker.after_settle")
         for claim, _ in settles:
             claim.enter(Phase.OVER)
 
@@ -166,9 +179,11 @@ class Settler:
         if not retries:
             return
         claim = retries[0][0]
+        self._crashes.reach("worker.before_put_off")
         replies = await claim.work.delivery.put_off(
             claim.token, self._consumer, [put_off for _, put_off in retries]
         )
+        self._crashes.reach("worker.after_put_off")
         for (claim, _), reply in zip(retries, replies, strict=True):
             if reply == "cancel" and not claim.lost:
                 # Rule 8: whoever meets the mark finishes it. The attempt is recorded already.

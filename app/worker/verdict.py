@@ -51,6 +51,45 @@ def open_part(envelope: Envelope, standing: Standing | None) -> OpenPart | None:
     return standing.open_of(envelope.run) if standing is not None else None
 
 
+def losses(
+    part: OpenPart | None, seen: AttemptRecord | None, run: int, now_ms: int
+) -> tuple[int, AttemptRecord | None]:
+    """How many attempts of a run ended with their worker lost, and the latest if not recorded yet.
+
+    ``part`` is the run's open part before this claim's own, ``seen`` what Redis shows of an attempt
+    whose worker went silent.
+    """
+    if part is None:
+        return int(seen is not None), seen
+    if part.phase == "failed":
+        # One that is recorded as failed has its outcome, whatever became of its worker after that.
+        new = seen if seen is not None and seen.attempt > part.attempt else None
+        return part.lost + (new is not None), new
+    if seen is not None and seen.attempt >= part.attempt:
+        # One more that started and left no word, if it is not the same one.
+        return part.lost + 1 + (seen.attempt > part.attempt), seen
+    # The worker was lost, or Redis with whatever the worker had to say.
+    latest = AttemptRecord(
+        run=run,
+        attempt=part.attempt,
+        worker=worker_of(part.by),
+        started_at=part.due_ms,
+        finished_at=max(part.due_ms, now_ms),
+        outcome="lost",
+    )
+    return part.lost + 1, latest
+
+
+def nonce_of(worker: str, number: int) -> str:
+    """A nonce that tells whose it is."""
+    return f"{worker}#{number}"
+
+
+def worker_of(nonce: str) -> str:
+    """The worker that made a nonce, '' where it does not tell."""
+    return nonce.rpartition("#")[0]
+
+
 def lost_attempt(
     fields: Mapping[str, str], entry: Entry, nonce: str, now_ms: int
 ) -> AttemptRecord | None:

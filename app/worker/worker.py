@@ -8,6 +8,8 @@ import socket
 from typing import Final
 
 from app.broker.connection import RedisConnection
+from app.broker.presence import Presence, WorkerItem
+from app.clock import now_ms
 from app.errors import StaleGeneration
 from app.ledger.ledger import Ledger
 from app.lifecycle import cancel
@@ -19,18 +21,28 @@ from app.settings import Settings
 from app.worker.admission import Admission
 from app.worker.claim import Claim, Phase, QueueWork, Slots, StopReason
 from app.worker.counting import Counting
+from app.worker.crashing import CrashPoints
 from app.worker.executor import Executor
 from app.worker.fetcher import Fetcher
-from app.worker.giving_back import give_back
+from app.worker.giving_back import give_back, note_given_back
 from app.worker.heartbeat import Heartbeat
+from app.worker.insist import Unwanted
+from app.worker.lifespans import States
 from app.worker.outcome import Limits
+from app.worker.presence import Announcer, Neighbours
+from app.worker.progress import Progress
 from app.worker.promoter import Promoter
 from app.worker.reclaimer import Reclaimer
+from app.worker.resuming import Resumer
 from app.worker.settler import Settler
+from app.worker.unknown import UnknownTypes
 
 log = logging.getLogger(__name__)
 
+DECIDED_WITHIN_S: Final = 1.0
 CANCELLED_END_WITHIN_S: Final = 5.0
+HURRIED_END_WITHIN_S: Final = 0.5
+NOTED_WITHIN_S: Final = 2.0
 STOPPING_CALLS: Final = 2
 """How many deadlines of a store a stopping worker spends on writing what is left."""
 
@@ -50,25 +62,50 @@ class Worker:
         registry: TaskRegistry,
         settings: Settings,
         metrics: Metrics,
+        states: States | None = None,
     ) -> None:
+        """``states``: what each lifespan of the registry yielded.
+
+        Raises:
+            SettingsError: ``LIFEBOAT_CRASH_AT`` names no point.
+        """
         self.consumer = consumer_name()
         self.slots = Slots(settings.concurrency)
         self.works: list[QueueWork] = []
         self._redis = redis
         self._ledger = ledger
+        self._registry = registry
         self._settings = settings
+        self._started_at_ms = now_ms()
+        self._is_stopping = False
+        self._is_hurried = False
+        self._crashes = CrashPoints(settings.crash_at)
         counting = Counting(metrics)
         lease_ms = settings.lease_ms
+        presence = Presence(redis, settings.env)
+        self._announcer = Announcer(presence, self._describe)
         self._heartbeat = Heartbeat(self.works, counting, self.consumer, lease_ms=lease_ms)
-        self._settler = Settler(ledger, self._heartbeat, counting, self.consumer)
+        self._settler = Settler(ledger, self._heartbeat, counting, self._crashes, self.consumer)
+        self._progress = Progress(self.consumer, text_bytes_max=settings.limit_progress)
         self._executor = Executor(
             self._settler,
             counting,
+            self._progress,
             Limits(settings.limit_result, settings.limit_error),
+            states or {},
+            self._crashes,
             concurrency=settings.concurrency,
         )
         self._admission = Admission(
-            ledger, registry, self._executor, self._settler, counting, self.consumer
+            ledger,
+            registry,
+            self._executor,
+            self._settler,
+            counting,
+            UnknownTypes(Neighbours(presence, self.consumer), self._settler, self.consumer),
+            self._crashes,
+            self.consumer,
+            poison_max=settings.poison_max,
         )
         self._fetcher = Fetcher(
             redis,
@@ -83,11 +120,17 @@ class Worker:
             self.works, self.slots, self._admission, self.consumer, lease_ms=lease_ms
         )
         self._promoter = Promoter(self.works)
+        self._resumer = Resumer(redis, ledger, registry, settings, self.works)
 
     @property
     def is_live(self) -> bool:
         """Whether it still looks for work."""
         return self._fetcher.is_live
+
+    def hurry(self) -> None:
+        """Wait no more for running tasks: give them back. For a worker that is stopping."""
+        self._is_hurried = True
+        self._executor.hurry()
 
     async def run(self, *, queue: str | None = None, tenant: str | None = None) -> None:
         """Work until cancelled, then stop in peace: let running tasks end, give the rest back.
@@ -104,12 +147,15 @@ class Worker:
                 ("fetcher", self._fetcher.run()),
                 ("reclaimer", self._reclaimer.run()),
                 ("promoter", self._promoter.run()),
+                ("resumer", self._resumer.run()),
             )
         ]
         keeping = [
             asyncio.create_task(self._heartbeat.run(), name="heartbeat"),
             asyncio.create_task(self._settler.run(), name="settler"),
             asyncio.create_task(self._admission.run(), name="admission"),
+            asyncio.create_task(self._progress.run(), name="progress"),
+            asyncio.create_task(self._announcer.run(), name="announcer"),
         ]
         try:
             await asyncio.wait([*bringing, *keeping], return_when=asyncio.FIRST_COMPLETED)
@@ -119,6 +165,7 @@ class Worker:
             await self._wind_down()
             await cancel(*keeping)
             self._executor.close()
+            await self._announcer.leave()
         for task in ended:
             task.result()
 
@@ -126,21 +173,27 @@ class Worker:
         """Work on one more queue."""
         log.info("Working on queue %s of tenant %s.", name.queue, name.tenant)
         self.works.append(QueueWork(self._redis, self._ledger, self._settings, name, self.slots))
+        self._announcer.changed()
 
     async def _wind_down(self) -> None:
         if self.slots.held:
             log.info("Stopping: %d tasks are still held.", self.slots.held)
+        self._is_stopping = True
+        self._announcer.changed()
+        await self._admission.stop(DECIDED_WITHIN_S)
+        # Others may take them while what runs here gets its time.
+        await self._give_back(self._claims_in(Phase.ADMITTING))
         await self._executor.finish(self._settings.grace_ms / 1000)
-        await self._admission.stop()
-        for claim in self._unfinished():
+        running = self._claims_in(Phase.RUNNING)
+        for claim in running:
             claim.stop(StopReason.GIVE_BACK)
-        await self._executor.finish(CANCELLED_END_WITHIN_S)
+        await self._executor.end(
+            HURRIED_END_WITHIN_S if self._is_hurried else CANCELLED_END_WITHIN_S
+        )
+        for claim in running:
+            claim.abandon()
+        await self._give_back(self._claims_in(Phase.RUNNING))
         window_s = STOPPING_CALLS * self._settings.store_timeout_ms / 1000
-        try:
-            async with asyncio.timeout(window_s):
-                await give_back(self.consumer, self._unfinished())
-        except (StaleGeneration, TimeoutError):
-            log.warning("Some tasks could not be given back; they run again when reclaimed.")
         if not await self._settler.drain(window_s):
             log.warning(
                 "%d tasks could not be settled; another worker looks at them when their leases"
@@ -148,10 +201,34 @@ class Worker:
                 self.slots.held,
             )
 
-    def _unfinished(self) -> list[Claim]:
+    async def _give_back(self, claims: list[Claim]) -> None:
+        if not claims:
+            return
+        self._crashes.reach("worker.before_give_back")
+        await note_given_back(self._ledger, self.consumer, claims, NOTED_WITHIN_S)
+        try:
+            async with asyncio.timeout(STOPPING_CALLS * self._settings.store_timeout_ms / 1000):
+                await give_back(self.consumer, claims)
+        except (StaleGeneration, TimeoutError):
+            log.warning("Some tasks could not be given back; they run again when reclaimed.")
+        except Unwanted:
+            return
+        self._crashes.reach("worker.after_give_back")
+
+    def _claims_in(self, phase: Phase) -> list[Claim]:
         return [
-            claim
-            for work in self.works
-            for claim in work.claims.values()
-            if claim.phase in (Phase.ADMITTING, Phase.RUNNING)
+            claim for work in self.works for claim in work.claims.values() if claim.phase is phase
         ]
+
+    def _describe(self) -> WorkerItem:
+        claims = [claim for work in self.works for claim in work.claims.values()]
+        return WorkerItem(
+            worker=self.consumer,
+            queues=tuple(work.name for work in self.works),
+            # One that stops runs none of them any more.
+            types=() if self._is_stopping else self._registry.types,
+            concurrency=self._settings.concurrency,
+            running=sum(1 for claim in claims if claim.phase is Phase.RUNNING),
+            started_at_ms=self._started_at_ms,
+            last_poll_at_ms=self._fetcher.last_poll_at_ms,
+        )

@@ -12,9 +12,9 @@ from tests.support.eventually import eventually
 DELAY_MS = 60_000
 
 
-async def give(broker, entry, *, consumer="w1", delay_ms=DELAY_MS, within_ms=None):
+async def give(broker, entry, *, consumer="w1", delay_ms=DELAY_MS, **how):
     (waited_ms,) = await broker.delivery.give_back_later(
-        broker.token, consumer, [entry], delay_ms, within_ms=within_ms
+        broker.token, consumer, [entry], delay_ms, **how
     )
     return waited_ms
 
@@ -90,6 +90,13 @@ async def test_once_the_time_is_over_it_stays_with_its_consumer(broker):
     assert await give(broker, entry, within_ms=5_000) >= 5_000
     assert await broker.snapshot() == before
     assert await broker.delivery.renew(broker.token, "w1", [entry]) == ["held"]
+
+
+async def test_while_another_worker_knows_the_type_the_time_begins_anew(broker):
+    await give(broker, await fetched(broker))
+    await first_given_back(broker, 9_000)
+    assert await give(broker, await comes_back(broker), known_elsewhere=True) == 0
+    assert await give(broker, await comes_back(broker), within_ms=5_000) < 5_000
 
 
 async def test_a_start_ends_the_waiting(broker):

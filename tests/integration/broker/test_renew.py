@@ -1,5 +1,8 @@
 """``renew.lua``: a lease is renewed only by the one who still holds it."""
 
+import pytest
+
+from app.state import TaskState
 from tests.support.broker import settle_of
 from tests.support.envelopes import envelope
 from tests.support.eventually import eventually
@@ -37,10 +40,13 @@ async def test_a_reclaimed_entry_is_not_stolen_back(broker):
     assert await broker.pending() == {entry.entry_id: "w2"}
 
 
-async def test_a_settled_entry_is_lost(broker):
+@pytest.mark.parametrize(
+    ("state", "answer"), [(TaskState.SUCCEEDED, "lost"), (TaskState.CANCELLED, "cancelled")]
+)
+async def test_a_settled_entry_is_not_held_any_more(broker, state, answer):
     entry = await broker.running()
-    await broker.settle(settle_of(entry))
-    assert await broker.delivery.renew(broker.token, "w1", [entry]) == ["lost"]
+    await broker.settle(settle_of(entry, state))
+    assert await broker.delivery.renew(broker.token, "w1", [entry]) == [answer]
 
 
 async def test_a_batch_is_answered_in_order(broker):

@@ -138,7 +138,14 @@ class House:
         return await self.session.token()
 
     def settings(self, **changes):
-        chosen = {"lease_ms": 60_000, "concurrency": 8, "grace_ms": 5_000, **changes}
+        spool = self.sqlite_path.parent / "spool"
+        chosen = {
+            "lease_ms": 60_000,
+            "concurrency": 8,
+            "grace_ms": 5_000,
+            "spool_dir": spool,
+            **changes,
+        }
         return Settings(
             _env_file=None,
             env=self.env,
@@ -168,8 +175,10 @@ class House:
     async def kill(self, worker):
         """It vanishes without a word: nothing of it runs on, nothing is given back."""
         worker._executor.finish = _at_once
+        worker._executor.end = _at_once
         worker._settler.drain = _at_once
-        worker._unfinished = list
+        worker._announcer.leave = _at_once
+        worker._claims_in = lambda _phase: []
         await self.stop(worker)
 
     async def submit(self, *envelopes, fresh=True):

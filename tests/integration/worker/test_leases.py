@@ -82,13 +82,15 @@ async def test_the_late_outcome_of_a_paused_worker_writes_nothing(house):
     assert await owner(house) == "thief"
 
 
-async def test_an_outcome_that_waits_for_the_ledger_is_dropped_when_the_lease_is_lost(house):
+async def test_an_outcome_that_waits_in_memory_is_dropped_when_the_lease_is_lost(house):
     def go_away(payload, context):
         house.ledger.away = True
 
     house.mail.do = go_away
     await house.submit_one()
-    worker = house.worker(lease_ms=1_000)
+    nowhere = house.sqlite_path.parent / "file"
+    nowhere.touch()
+    worker = house.worker(lease_ms=1_000, spool_dir=nowhere / "spool")
     await eventually(lambda: house.mail.calls)
     await steal(house)
     await eventually(lambda: house.metric("lease_lost_total") == 1)
@@ -246,7 +248,9 @@ async def test_a_stopping_worker_gives_back_what_does_not_end_in_time(house):
     await eventually(lambda: house.mail.calls)
     await house.stop(worker)
     assert house.mail.cancelled == ["a"]
-    assert await house.record() is None
+    record = await house.record()
+    assert (record.finished, record.open.attempt) == (None, 0)
+    assert [each.outcome for each in record.attempts] == ["given_back"]
     fields = await house.fields()
     assert (fields["state"], fields["attempt"]) == ("queued", "0")
     assert worker.slots.held == 0
@@ -256,6 +260,7 @@ async def test_a_stopping_worker_gives_back_what_does_not_end_in_time(house):
     # The attempt given back is not counted, and no lease had to run out.
     assert house.mail.calls == [("a", 1, 1), ("a", 1, 1)]
     assert record.finished.attempt == 1
+    assert [each.outcome for each in record.attempts] == ["given_back", "succeeded"]
 
 
 async def test_a_stopping_worker_gives_back_what_waits_for_the_ledger(house):
