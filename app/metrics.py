@@ -52,6 +52,15 @@ class Metrics:
             registry=registry,
         )
         self.lease_lost = counter("lease_lost_total", "Runs stopped because their lease was lost.")
+        self.spooled_outcomes = gauge(
+            "spooled_outcomes", "Outcomes on this worker's disk that the ledger does not have yet."
+        )
+        self.spool_damage = Counter(
+            "lifeboat_spool_damage_total",
+            "Spool files found torn at the end (cut off) or damaged (kept aside).",
+            ("kind",),
+            registry=registry,
+        )
         # The mirror that holds a queue's lease: gauges come from it alone, so sums are right.
         self.queue_depth = gauge("queue_depth", "Tasks by state.", "state")
         self.queue_oldest_age = gauge(

@@ -97,6 +97,13 @@ class Settings(BaseSettings):
     poison_max: int = Field(
         3, ge=1, le=200, description="A task is dead once so many workers were lost with it."
     )
+    spool_dir: Path = Field(
+        Path(".lifeboat/spool"),
+        description="Where a worker keeps outcomes while the ledger is away: a disk that stays.",
+    )
+    spool_max_mb: int = Field(
+        1_024, ge=1, description="A worker whose spool is longer than so many MiB takes no tasks."
+    )
     deliver_allow: Names = Field(
         (), description="Hosts and networks `http.deliver` may call although they are private."
     )
