@@ -27,6 +27,7 @@ from app.worker.insist import Unwanted, insist
 from app.worker.outcome import Done, Leftover
 from app.worker.quarantine import Finding, set_aside
 from app.worker.settler import Settler
+from app.worker.spooling import Spooling
 from app.worker.unknown import UnknownTypes
 from app.worker.verdict import (
     Verdict,
@@ -60,6 +61,7 @@ class Admission:
         settler: Settler,
         counting: Counting,
         unknown: UnknownTypes,
+        spooling: Spooling,
         crashes: CrashPoints,
         consumer: str,
         *,
@@ -72,6 +74,7 @@ class Admission:
         self._settler = settler
         self._counting = counting
         self._unknown = unknown
+        self._spooling = spooling
         self._crashes = crashes
         self._consumer = consumer
         self._poison_max = poison_max
@@ -152,7 +155,7 @@ class Admission:
     async def _ask(self, work: QueueWork, token: str, claims: Sequence[Claim]) -> None:
         await self._note_lost_attempts(work, token, claims)
         keys = [claim.task_key for claim in claims]
-        standings = await insist(lambda: self._ledger.ask(keys), any_wanted(claims))
+        standings = await insist(lambda: self._spooling.ask(keys), any_wanted(claims))
         conflicts, runnable = [], []
         for claim in claims:
             claim.asked = True

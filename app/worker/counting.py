@@ -42,9 +42,9 @@ class Counting:
         """An attempt of a known type ended."""
         self._duration(claim.work.name, claim.envelope.type, outcome).observe(took_ms / 1000)
 
-    def settled(self, claim: Claim, outcome: str) -> None:
+    def settled(self, name: QueueName, outcome: str) -> None:
         """The ledger has recorded a run as over."""
-        self._settled(claim.work.name, outcome).inc()
+        self._settled(name, outcome).inc()
 
     def lease_lost(self, claim: Claim) -> None:
         """A run was stopped because its lease was lost."""

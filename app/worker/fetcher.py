@@ -53,12 +53,13 @@ class Fetcher:
         # A read that blocks as long as the socket's deadline never ends in peace.
         self._wait_ms = min(WAIT_MS_MAX, timeout_ms // 2)
         self._polled_ms = monotonic_ms()
+        self._begun = False
         self._away = False
 
     @property
     def is_live(self) -> bool:
-        """Whether the loop has come round lately."""
-        return monotonic_ms() - self._polled_ms < LIVE_WITHIN_MS
+        """Whether the loop has come round lately, or has not begun: a spool is drained first."""
+        return not self._begun or monotonic_ms() - self._polled_ms < LIVE_WITHIN_MS
 
     @property
     def last_poll_at_ms(self) -> int:
@@ -72,6 +73,7 @@ class Fetcher:
             LedgerMismatch: Redis remembers another ledger.
         """
         turn = 0
+        self._begun = True
         while True:
             self._polled_ms = monotonic_ms()
             if not await self._slots.wait_for_room(within_s=1):

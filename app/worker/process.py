@@ -61,6 +61,10 @@ async def run_worker(
                     await wait_for("the ledger", ledger.open)
                     await worker.run(queue=queue, tenant=tenant)
 
+            async def spool() -> None:
+                for worker in working:
+                    await worker.spooling.check()
+
             def hurry() -> None:
                 for worker in working:
                     worker.hurry()
@@ -69,7 +73,7 @@ async def run_worker(
                 serve_health(
                     settings.http_host,
                     settings.worker_port,
-                    checks={"redis": redis.ping, "ledger": ledger.ping},
+                    checks={"redis": redis.ping, "ledger": ledger.ping, "spool": spool},
                     metrics=metrics,
                     live=lambda: all(worker.is_live for worker in working),
                 ),

@@ -14,13 +14,14 @@ from app.broker.delivery import PutOff, Settle
 from app.clock import monotonic_ms, now_ms
 from app.errors import StaleGeneration, Unavailable
 from app.ledger.ledger import Ledger
-from app.ledger.records import About, Finish, FinishedPart, OpenWrite
+from app.ledger.records import About, Finish, FinishedPart, FinishResult, OpenWrite
 from app.state import TaskState
 from app.worker.claim import Claim, Phase, by_generation
 from app.worker.counting import Counting
 from app.worker.crashing import CrashPoints
 from app.worker.heartbeat import Heartbeat
 from app.worker.outcome import Again, Done, Leftover, Settlement
+from app.worker.spooling import Spooling
 from app.worker.stage import Stage
 
 log = logging.getLogger(__name__)
@@ -46,10 +47,13 @@ class Settler:
         ledger: Ledger,
         heartbeat: Heartbeat,
         counting: Counting,
+        spooling: Spooling,
         crashes: CrashPoints,
         consumer: str,
     ) -> None:
         self._ledger = ledger
+        self._spooling = spooling
+        spooling.tell(self)
         self._heartbeat = heartbeat
         self._counting = counting
         self._crashes = crashes
@@ -87,7 +91,25 @@ class Settler:
         return True
 
     async def _record(self, batch: list[Outgoing]) -> list[Outgoing]:
+        if self._spooling.is_needed:
+            return await self._put_aside(batch, "it is still away")
         held, unsure = await self._held(batch)
+        try:
+            await self._write(held)
+        except Unavailable as error:
+            return await self._put_aside(batch, error.detail)
+        return unsure
+
+    async def _put_aside(self, batch: list[Outgoing], because: str) -> list[Outgoing]:
+        """Spool what is not in the ledger; leases are not looked at, for it happened anyway."""
+        left = {each.claim: each for each in _still_settling(batch)}
+        writes = [
+            self._finish(each) if isinstance(each.settlement, Done) else self._failed(each)
+            for each in left.values()
+        ]
+        return [left[each] for each in await self._spooling.put_aside([*left], writes, because)]
+
+    async def _write(self, held: Sequence[Outgoing]) -> None:
         finishes = [each for each in held if isinstance(each.settlement, Done)]
         retries = [each for each in held if isinstance(each.settlement, Again)]
         if finishes:
@@ -95,15 +117,29 @@ class Settler:
             results = await self._ledger.finish([self._finish(each) for each in finishes])
             self._crashes.reach("worker.after_ledger")
             for each, result in zip(finishes, results, strict=True):
-                if result.won:
-                    self._counting.settled(each.claim, result.state)
-                self._tell_redis(each, Leftover(result.run, TaskState(result.state)))
+                self.finished(each.claim, result)
         if retries:
             self._crashes.reach("worker.before_failed")
             in_force = await self._ledger.record_open([self._failed(each) for each in retries])
             self._crashes.reach("worker.after_failed")
             await self._go_on(retries, in_force)
-        return unsure
+
+    def finished(self, claim: Claim, result: FinishResult) -> None:
+        """The ledger has the end of a run: Redis is next."""
+        if result.won:
+            self._counting.settled(claim.work.name, result.state)
+        self._tell_redis(claim, Leftover(result.run, TaskState(result.state)))
+
+    async def opened(
+        self, claims: Sequence[Claim], writes: Sequence[OpenWrite], in_force: Sequence[bool]
+    ) -> None:
+        """The ledger has failed attempts that were spooled: Redis is next."""
+        retries = [
+            Outgoing(claim, Again(write.part.due_ms, write.attempt.outcome, write.attempt.error))
+            for claim, write in zip(claims, writes, strict=True)
+            if write.attempt is not None and write.attempt.error is not None
+        ]
+        await self._go_on(retries, in_force)
 
     async def _go_on(self, retries: Sequence[Outgoing], in_force: Sequence[bool]) -> None:
         beaten = [each for each, won in zip(retries, in_force, strict=True) if not won]
@@ -115,14 +151,14 @@ class Settler:
             standing = standings.get(each.claim.task_key)
             if standing is not None and standing.is_finished(each.claim.envelope.run):
                 state = TaskState(standing.finished_state)
-                self._tell_redis(each, Leftover(standing.finished_run, state))
+                self._tell_redis(each.claim, Leftover(standing.finished_run, state))
             else:
-                self._tell_redis(each, each.settlement)
+                self._tell_redis(each.claim, each.settlement)
 
-    def _tell_redis(self, outgoing: Outgoing, settlement: Settlement) -> None:
+    def _tell_redis(self, claim: Claim, settlement: Settlement) -> None:
         # Also for a claim lost meanwhile: what the ledger has as finished may leave Redis.
-        outgoing.claim.enter(Phase.CLOSING)
-        self._closing.put(Outgoing(outgoing.claim, settlement))
+        claim.enter(Phase.CLOSING)
+        self._closing.put(Outgoing(claim, settlement))
 
     async def _held(self, batch: list[Outgoing]) -> tuple[list[Outgoing], list[Outgoing]]:
         """Those whose lease is surely held, and those of which Redis could not be asked."""

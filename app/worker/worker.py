@@ -5,6 +5,7 @@ import logging
 import os
 import secrets
 import socket
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from app.broker.connection import RedisConnection
@@ -35,6 +36,8 @@ from app.worker.promoter import Promoter
 from app.worker.reclaimer import Reclaimer
 from app.worker.resuming import Resumer
 from app.worker.settler import Settler
+from app.worker.spool import Spool
+from app.worker.spooling import Spooling
 from app.worker.unknown import UnknownTypes
 
 log = logging.getLogger(__name__)
@@ -85,7 +88,16 @@ class Worker:
         presence = Presence(redis, settings.env)
         self._announcer = Announcer(presence, self._describe)
         self._heartbeat = Heartbeat(self.works, counting, self.consumer, lease_ms=lease_ms)
-        self._settler = Settler(ledger, self._heartbeat, counting, self._crashes, self.consumer)
+        self._spooling = Spooling(
+            ledger,
+            Spool.of(settings, ledger, self.consumer, metrics),
+            self.slots,
+            counting,
+            lease_ms=lease_ms,
+        )
+        self._settler = Settler(
+            ledger, self._heartbeat, counting, self._spooling, self._crashes, self.consumer
+        )
         self._progress = Progress(self.consumer, text_bytes_max=settings.limit_progress)
         self._executor = Executor(
             self._settler,
@@ -103,6 +115,7 @@ class Worker:
             self._settler,
             counting,
             UnknownTypes(Neighbours(presence, self.consumer), self._settler, self.consumer),
+            self._spooling,
             self._crashes,
             self.consumer,
             poison_max=settings.poison_max,
@@ -127,6 +140,11 @@ class Worker:
         """Whether it still looks for work."""
         return self._fetcher.is_live
 
+    @property
+    def spooling(self) -> Spooling:
+        """The outcomes that wait on this machine's disk."""
+        return self._spooling
+
     def hurry(self) -> None:
         """Wait no more for running tasks: give them back. For a worker that is stopping."""
         self._is_hurried = True
@@ -140,12 +158,13 @@ class Worker:
         Raises:
             LedgerMismatch: Redis remembers another ledger.
         """
+        await self._spooling.open()
         bringing = [
             asyncio.create_task(each, name=name)
             for name, each in (
                 ("watch", watch_queues(self._ledger, self.serve, queue=queue, tenant=tenant)),
-                ("fetcher", self._fetcher.run()),
-                ("reclaimer", self._reclaimer.run()),
+                ("fetcher", self._after_spool(self._fetcher.run)),
+                ("reclaimer", self._after_spool(self._reclaimer.run)),
                 ("promoter", self._promoter.run()),
                 ("resumer", self._resumer.run()),
             )
@@ -153,6 +172,7 @@ class Worker:
         keeping = [
             asyncio.create_task(self._heartbeat.run(), name="heartbeat"),
             asyncio.create_task(self._settler.run(), name="settler"),
+            asyncio.create_task(self._spooling.run(), name="spool"),
             asyncio.create_task(self._admission.run(), name="admission"),
             asyncio.create_task(self._progress.run(), name="progress"),
             asyncio.create_task(self._announcer.run(), name="announcer"),
@@ -165,9 +185,14 @@ class Worker:
             await self._wind_down()
             await cancel(*keeping)
             self._executor.close()
+            self._spooling.close()
             await self._announcer.leave()
         for task in ended:
             task.result()
+
+    async def _after_spool(self, loop: Callable[[], Awaitable[None]]) -> None:
+        await self._spooling.first_look()
+        await loop()
 
     async def serve(self, name: QueueName) -> None:
         """Work on one more queue."""
