@@ -63,3 +63,14 @@ def test_a_command_over_http_carries_no_store():
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
     )
     assert ran.stderr.strip() == "[]"
+
+
+def test_completion_is_installed_where_the_shell_looks(tmp_path):
+    subprocess.run(
+        [PROGRAM, "--install-completion", "bash"],
+        env={**os.environ, "HOME": str(tmp_path)},
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    assert "lifeboat" in (tmp_path / ".bashrc").read_text()
