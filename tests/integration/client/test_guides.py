@@ -6,12 +6,15 @@ import sys
 import types
 from pathlib import Path
 
+import aiohttp
 import pytest
+import uvicorn
 
 from app.client import Client
 from app.ledger.records import ErrorInfo
-from app.metrics import Metrics
-from app.worker.worker import Worker
+from app.stack.process import free_port
+from app.worker.embedding import embedded_worker
+from tests.support.eventually import eventually
 
 GUIDES = Path(__file__).parents[3] / "docs/how-to"
 BLOCK = re.compile(r"```python executed\n(.*?)```", re.DOTALL)
@@ -39,20 +42,9 @@ def tasks(monkeypatch):
     return module
 
 
-@pytest.fixture
-async def working(stores, stop_later):
-    """Starts a worker with a registry."""
-
-    async def start(registry):
-        worker = Worker(stores.redis, stores.ledger, registry, stores.settings, Metrics())
-        stop_later(asyncio.create_task(worker.run()))
-
-    return start
-
-
-async def test_a_task_is_submitted_and_waited_for(api, guide, tasks, working):
-    await working(tasks.registry)
-    assert (await guide["main"](api.url)).startswith("succeeded: {'to': 'ada'")
+async def test_a_task_is_submitted_and_waited_for(api, guide, tasks, settings_of):
+    async with embedded_worker(settings_of(), tasks.registry):
+        assert (await guide["main"](api.url)).startswith("succeeded: {'to': 'ada'")
 
 
 async def test_code_without_a_loop_submits_too(api, guide):
@@ -87,6 +79,24 @@ async def test_a_try_that_fails_for_the_moment_is_queued(api, guide):
     async with Client(api.url) as client:
         task = await client.get(queued.removeprefix("queued as "))
     assert (task.state, task.type) == ("scheduled", "sms")
+
+
+async def test_an_application_submits_and_works(api, client, guide, settings_of, stop_later):
+    port = free_port()
+    web = guide["application"](api.url, settings_of())
+    server = uvicorn.Server(uvicorn.Config(web, port=port, log_level="warning"))
+    serving = asyncio.create_task(server.serve())
+    stop_later(serving)
+    await eventually(lambda: server.started)
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"http://127.0.0.1:{port}/greetings/ada") as response,
+    ):
+        task_id = (await response.json())["taskId"]
+    task = await client.wait(task_id, timeout=30)
+    assert (task.state, task.result) == ("succeeded", f"sent default/default/{task_id}")
+    server.should_exit = True
+    await asyncio.wait_for(serving, 30)
 
 
 async def test_the_tests_of_the_guide_pass(tasks):
