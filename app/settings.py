@@ -133,6 +133,9 @@ class Settings(BaseSettings):
     refresh_after_ms: int = Field(
         300_000, ge=1_000, le=1_500_000, description="A copy held longer is written again."
     )
+    loss_policy: Literal["auto", "alert"] = Field(
+        "auto", description="What a loss of Redis leads to: bring all back at once, or only tell."
+    )
 
     queue_max: int = Field(1_000_000, ge=1, description="Open tasks a queue may hold, else 429.")
     unmirrored_max: int = Field(

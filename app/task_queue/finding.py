@@ -64,7 +64,14 @@ class Located:
 class Finder:
     """Looks tasks up in both stores."""
 
-    def __init__(self, ledger: LedgerGate, queue_of: Callable[[QueueName], OpenQueue]) -> None:
+    def __init__(
+        self,
+        ledger: LedgerGate,
+        queue_of: Callable[[QueueName], OpenQueue],
+        is_expected: Callable[[TaskKey], bool],
+    ) -> None:
+        """``is_expected``: whether a task was accepted that may not be in Redis yet."""
+        self._is_expected = is_expected
         self._ledger = ledger
         self._queue_of = queue_of
         # Thousands may wake up at once, many of them for the same task.
@@ -108,6 +115,8 @@ class Finder:
             raise AmbiguousTask(task_id, tuple(each.key.queue for each in found))
         for each in found:
             return each
+        if any(self._is_expected(view.key) for view in views):
+            raise Unavailable("redis", "the task was accepted without it and is on its way there")
         raise doubt or TaskNotFound(f"There is no task {task_id}.")
 
     async def _look(self, name: QueueName, task_id: str) -> View:

@@ -70,6 +70,8 @@ class OpenQueue:
         self.recovery = Recovery(redis, self.keys)
         self.delivery = Delivery(redis, self.keys, dedup_ms=settings.dedup_ms)
         self.confirmations = Confirmations(redis, self.keys, self.intake, ledger)
+        self.ledger_seen = ""
+        """The ledger that Redis last said it belongs to."""
         self._redis = redis
         self._ledger = ledger
         self._remembered_ms = settings.dedup_ms + CLOCK_SLACK_MS
@@ -91,6 +93,7 @@ class OpenQueue:
         """Accept tasks in one call to Redis; answers in order. Raises as ``accept`` does."""
         for _ in range(GENERATIONS_TRIED):
             generation = await self.session.generation()
+            self.ledger_seen = generation.ledger
             try:
                 return await self._accept_under(generation, submissions)
             except StaleGeneration:
@@ -164,7 +167,7 @@ class OpenQueue:
     ) -> list[Accepted]:
         recorded, unchecked = await self._look_up(generation, submissions)
         answers: list[Accepted | None] = [
-            _known(recorded.get(each.envelope.key), each, generation.token) for each in submissions
+            known(recorded.get(each.envelope.key), each, generation.token) for each in submissions
         ]
         unknown = [each for each, answer in zip(submissions, answers, strict=True) if not answer]
         if unknown:
@@ -195,7 +198,7 @@ class OpenQueue:
         await asyncio.sleep(0)
 
 
-def _known(standing: Standing | None, submission: Submission, token: str) -> Accepted | None:
+def known(standing: Standing | None, submission: Submission, token: str) -> Accepted | None:
     """The answer the ledger alone can give, None where Redis decides."""
     if standing is None:
         return None

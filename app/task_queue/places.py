@@ -16,6 +16,11 @@ def ledger_place(settings: Settings) -> str:
     return f"the ledger at {where}"
 
 
+def rabbitmq_place(settings: Settings) -> str:
+    """``RabbitMQ at amqp://host:port/vhost``."""
+    return f"RabbitMQ at {_shown(settings.rabbitmq_url or '')}"
+
+
 def _shown(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, cast
 
 from app.broker.intake import Submission
+from app.clock import now_ms
 from app.envelope import Envelope, decode
 from app.errors import (
     AcceptanceUnknown,
@@ -18,8 +20,9 @@ from app.errors import (
 )
 from app.names import QueueName
 from app.settings import Settings
+from app.task_queue.fallback import Fallback
 from app.task_queue.ledger_gate import LedgerGate
-from app.task_queue.open_queue import Accepted, OpenQueue
+from app.task_queue.open_queue import Accepted, OpenQueue, known
 from app.task_queue.open_queues import OpenQueues
 from app.task_queue.receipt import Disposition, Receipt, falls_short
 from app.task_queue.request import Level, Prepared
@@ -35,8 +38,16 @@ Outcome = Receipt | LifeboatError
 class Submitter:
     """Accepts tasks of all queues."""
 
-    def __init__(self, queues: OpenQueues, ledger: LedgerGate, settings: Settings) -> None:
+    def __init__(
+        self,
+        queues: OpenQueues,
+        ledger: LedgerGate,
+        settings: Settings,
+        fallback: Fallback | None,
+    ) -> None:
+        """``fallback``: where tasks go while Redis is away, None: nowhere."""
         self._queues = queues
+        self._fallback = fallback
         self._ledger = ledger
         self._mirrored = settings.rabbitmq_url is not None
         self._confirm_timeout_ms = settings.confirm_timeout_ms
@@ -45,12 +56,12 @@ class Submitter:
         """See ``TaskQueue.submit``."""
         if prepared.durability == "fsync":
             raise DurabilityUnsupported(NO_FSYNC)
-        envelope = prepared.envelope
+        envelope, queue = prepared.envelope, None
         try:
             queue = await self._queues.made(envelope.queue_name)
             accepted = await queue.accept(Submission(envelope, prepared.fresh))
         except Unavailable as error:
-            raise AcceptanceUnknown(envelope.task_id, error) from error
+            return await self._fall_back(prepared, queue, error)
         if refusal := _refusal(envelope, accepted):
             raise refusal
         reached = await self._level(queue, prepared, accepted)
@@ -75,11 +86,14 @@ class Submitter:
 
     async def _submit_group(self, group: Sequence[Prepared]) -> list[Outcome]:
         """Tasks of one queue."""
+        queue = None
         try:
             queue = await self._queues.made(group[0].envelope.queue_name)
             accepted = await queue.accept_many([Submission(p.envelope, p.fresh) for p in group])
         except Unavailable as error:
-            return [AcceptanceUnknown(each.envelope.task_id, error) for each in group]
+            return await asyncio.gather(
+                *(self._fall_back_or_say(each, queue, error) for each in group)
+            )
         except Fatal:
             raise
         except LifeboatError as error:
@@ -90,6 +104,61 @@ class Submitter:
             _refusal(prepared.envelope, each) or self._outcome(prepared, each, level, time)
             for prepared, each, level, time in zip(group, accepted, levels, times, strict=True)
         ]
+
+    async def _fall_back_or_say(
+        self, prepared: Prepared, queue: OpenQueue | None, error: Unavailable
+    ) -> Outcome:
+        try:
+            return await self._fall_back(prepared, queue, error)
+        except Fatal:
+            raise
+        except LifeboatError as refused:
+            return refused
+
+    async def _fall_back(
+        self, prepared: Prepared, queue: OpenQueue | None, error: Unavailable
+    ) -> Receipt:
+        """Accept a task without Redis, which may have accepted it yet: under the same id."""
+        envelope = prepared.envelope
+        if self._fallback is None or error.store != "redis":
+            raise AcceptanceUnknown(envelope.task_id, error) from error
+        state = "scheduled" if envelope.not_before_ms > now_ms() else "queued"
+        disposition: Disposition = "created" if prepared.fresh else "unchecked"
+        recorded = await self._recorded(prepared)
+        if recorded is not None:
+            if refusal := _refusal(envelope, recorded):
+                raise refusal
+            state, disposition = recorded.state, "duplicate"
+        else:
+            try:
+                await self._fallback.accept(
+                    envelope, queue.ledger_seen if queue else "", is_known=queue is not None
+                )
+            except Unavailable as away:
+                both = Unavailable("redis", f"{error.detail}; and {away}")
+                raise AcceptanceUnknown(envelope.task_id, both) from away
+        return Receipt(
+            task_id=envelope.task_id,
+            queue=envelope.queue,
+            state=state,
+            disposition=disposition,
+            requested=prepared.durability,
+            reached="mirrored",
+            degraded=True,
+            accepted_at_ms=envelope.accepted_at_ms,
+            accepted_by="rabbitmq",
+        )
+
+    async def _recorded(self, prepared: Prepared) -> Accepted | None:
+        """What the ledger alone can answer, None where it cannot."""
+        if prepared.fresh:
+            return None
+        key = prepared.envelope.key
+        try:
+            standings = await self._ledger.ask([key])
+        except Unavailable:
+            return None
+        return known(standings.get(key), Submission(prepared.envelope, False), "")
 
     def _outcome(
         self, prepared: Prepared, accepted: Accepted, reached: Level, accepted_at_ms: int
@@ -156,12 +225,15 @@ class Submitter:
         """When the task was accepted: a repeat was not, the first request was."""
         if accepted.outcome == "created":
             return envelope.accepted_at_ms
-        (first,) = await queue.accepted_at_ms([envelope.task_id])
-        if first is not None:
-            return first
-        record = await self._ledger.get(envelope.key)
-        if record is not None and record.envelope:
-            return decode(record.envelope).accepted_at_ms
+        # The answer is "known", whichever store can still say since when.
+        with suppress(Unavailable):
+            (first,) = await queue.accepted_at_ms([envelope.task_id])
+            if first is not None:
+                return first
+        with suppress(Unavailable):
+            record = await self._ledger.get(envelope.key)
+            if record is not None and record.envelope:
+                return decode(record.envelope).accepted_at_ms
         return envelope.accepted_at_ms
 
     async def _accepted_at_many(
@@ -169,10 +241,12 @@ class Submitter:
     ) -> list[int]:
         times = [each.envelope.accepted_at_ms for each in group]
         repeats = [n for n, each in enumerate(accepted) if each.outcome == "duplicate"]
+        found: list[int | None] = []
         if repeats:
-            found = await queue.accepted_at_ms([group[n].envelope.task_id for n in repeats])
-            for place, first in zip(repeats, found, strict=True):
-                times[place] = first or times[place]
+            with suppress(Unavailable):
+                found = await queue.accepted_at_ms([group[n].envelope.task_id for n in repeats])
+        for place, first in zip(repeats, found, strict=False):
+            times[place] = first or times[place]
         return times
 
     def _sentence(self, envelope: Envelope, reached: str) -> str:

@@ -19,10 +19,11 @@ from app.clock import monotonic_ms
 from app.errors import Fatal, LifeboatError, Unavailable
 from app.ledger.ledger import Ledger
 from app.lifecycle import cancel, wait_for
-from app.names import QueueName
+from app.names import QueueName, TaskKey
 from app.settings import Settings
 from app.state import TaskState
 from app.task_queue.copies import Copies
+from app.task_queue.fallback import Fallback
 from app.task_queue.figures import Figures
 from app.task_queue.finding import Finder
 from app.task_queue.finishing import Finishes
@@ -64,16 +65,19 @@ class TaskQueue:
         self._queues = OpenQueues(redis, self._ledger, settings)
         self._copies = Copies(settings.rabbitmq_management_url, settings.rabbitmq_url)
         self._finishes = Finishes(self._ledger, self._queues.of)
-        self._submitter = Submitter(self._queues, self._ledger, settings)
-        self._finder = Finder(self._ledger, self._queues.of)
+        self._link: Link | None = None
+        self._fallback: Fallback | None = None
+        if settings.rabbitmq_url:
+            self._link = Link(settings.rabbitmq_url, "api", returns_raise=True)
+            if settings.on_redis_away == "fallback":
+                self._fallback = Fallback(self._link, self._ledger, settings)
+        self._submitter = Submitter(self._queues, self._ledger, settings, self._fallback)
+        self._finder = Finder(self._ledger, self._queues.of, self._is_expected)
         self._figures = Figures(self._queues, redis, self._ledger, self._copies)
         self._listing = Listing(self._ledger, self._queues.of)
         self._operator = Operator(
             settings, redis, self._ledger, self._queues, self._finder, payloads
         )
-        self._link: Link | None = None
-        if settings.rabbitmq_url:
-            self._link = Link(settings.rabbitmq_url, "api", returns_raise=False)
         self._must_stop = asyncio.Event()
         self._because: Fatal | None = None
 
@@ -91,6 +95,8 @@ class TaskQueue:
             asyncio.create_task(self._follow_ends(), name="ends"),
             asyncio.create_task(self._raise_fatal(), name="fatal"),
         ]
+        if self._fallback is not None:
+            loops.append(asyncio.create_task(self._fallback.prepare(), name="fallback"))
         try:
             await asyncio.gather(*loops)
         finally:
@@ -120,6 +126,11 @@ class TaskQueue:
         if self._link is not None:
             await self._link.close()
         await self._copies.close()
+
+    @property
+    def needs_redis(self) -> bool:
+        """Whether a submit needs Redis now, rather than falling back on RabbitMQ."""
+        return self._fallback is None or not self._fallback.is_ready
 
     def checks(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
         """Whether each store takes work, by its name; a check raises ``Unavailable`` to say no."""
@@ -302,6 +313,9 @@ class TaskQueue:
                 if is_finished(found.shown) or left_ms <= 0 or self._finishes.closed:
                     return found.shown
                 await watch.wait(left_ms / 1_000)
+
+    def _is_expected(self, key: TaskKey) -> bool:
+        return self._fallback is not None and self._fallback.remembers(key)
 
     async def _check_rabbitmq(self) -> None:
         if self._link is None:

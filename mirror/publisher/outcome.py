@@ -1,23 +1,12 @@
-"""What became of a published message, and what a publisher promises."""
+"""What a publisher promises."""
 
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import Protocol
 
 from app.amqp.message import Publication
+from app.amqp.publishing import PublishOutcome
 
-
-class PublishOutcome(StrEnum):
-    """Only ``CONFIRMED`` means that the broker has the message."""
-
-    CONFIRMED = "confirmed"
-    """Basic.Ack: a majority of the queue's members has it on disk."""
-    RETURNED = "returned"
-    """No queue is bound for it; the broker does not have it."""
-    REFUSED = "refused"
-    """Basic.Nack: the broker did not take it."""
-    UNKNOWN = "unknown"
-    """No answer in time or a lost connection: it may be there, now or later."""
+__all__ = ["PublishOutcome", "Publisher"]
 
 
 class Publisher(Protocol):

@@ -1,6 +1,6 @@
 """``/livez``, ``/readyz`` and ``/metrics`` of the API.
 
-Ready means that a submit would be accepted: Redis takes writes. The other two stores only degrade.
+Ready means that a submit would be accepted: Redis takes writes, or RabbitMQ stands in for it.
 """
 
 from functools import partial
@@ -27,7 +27,8 @@ def add_routes(application: FastAPI, task_queue: TaskQueue, metrics: Metrics) ->
         """Whether a submit would be accepted."""
         words = await run_checks(task_queue.checks())
         healthy = all(word in (OK, NOT_CONFIGURED) for word in words.values())
-        status = 200 if words["redis"] == OK else 503
+        stands_in = words["rabbitmq"] == OK and not task_queue.needs_redis
+        status = 200 if words["redis"] == OK or stands_in else 503
         return json_answer({"status": OK if healthy else "degraded", "checks": words}, status)
 
     async def exposition() -> Response:

@@ -69,11 +69,13 @@ async def test_the_mirror_of_a_queue(mirrored_api, stores):
     assert after["watermark"] == gauges.mirror["watermark"]
 
 
-async def test_copies_are_what_the_quorum_queue_holds(start, rabbitmq_url, rabbitmq_management_url):
+async def test_copies_are_what_the_quorum_queue_holds(
+    start, rabbitmq_url, rabbitmq_management_url, env_name
+):
     api = await start(rabbitmq_url=rabbitmq_url, rabbitmq_management_url=rabbitmq_management_url)
     await api.submit(queue="mail", durability="fast")
     connection = await open_connection(rabbitmq_url, "test")
-    await declare(connection, "test")
+    await declare(connection, env_name)
     await declare_queue(connection, "mail")
     await close_connection(connection)
 
