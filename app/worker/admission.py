@@ -150,7 +150,26 @@ class Admission:
         await set_aside(self._ledger, self._consumer, claims, Finding.NOT_AN_ENVELOPE)
 
     async def _turn_away(self, work: QueueWork, token: str, claims: Sequence[Claim]) -> None:
+        await self._note_lost_attempts(work, token, claims)
+        await self._record_losses([claim for claim in claims if claim.lost_attempt is not None])
         await self._unknown.turn_away(work, token, claims)
+
+    async def _record_losses(self, claims: Sequence[Claim]) -> None:
+        """What the next claim could not tell any more: giving back wipes the traces in Redis."""
+        if not claims:
+            return
+        keys = [claim.task_key for claim in claims]
+        standings = await insist(lambda: self._ledger.ask(keys), any_wanted(claims))
+        writes = []
+        for claim in claims:
+            claim.standing = standings.get(claim.task_key)
+            self._count_losses(claim)
+            if claim.lost_attempt is not None:
+                writes.append(claim.lost_write(claim.lost_attempt))
+        if writes:
+            await insist(lambda: self._ledger.record_open(writes), any_wanted(claims))
+        for claim in claims:
+            claim.lost_attempt = None
 
     async def _ask(self, work: QueueWork, token: str, claims: Sequence[Claim]) -> None:
         await self._note_lost_attempts(work, token, claims)

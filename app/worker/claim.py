@@ -238,23 +238,40 @@ class Claim:
             expected=open_part(self.envelope, self.standing) if check else None,
         )
 
+    def lost_write(self, lost: AttemptRecord) -> OpenWrite:
+        """That an attempt ended with its worker lost, for a claim that starts none of its own."""
+        part = OpenPart(
+            run=self.envelope.run,
+            attempt=lost.attempt,
+            phase="failed",
+            due_ms=0,
+            lost=self.losses,
+            by=self.nonce,
+        )
+        return self._write(part, lost)
+
     def given_back_write(self, worker: str) -> OpenWrite | None:
         """That this claim's attempt was given back and used none up; None: nothing to write."""
         ran = self.began_ms > 0
         if not self.started or not (ran or self.recorded):
             return None
+        part = OpenPart(
+            run=self.envelope.run,
+            attempt=self.attempt - 1,
+            phase="failed",
+            due_ms=0,
+            lost=self.losses,
+            by=f"{self.nonce}-back",
+        )
+        return self._write(part, self.attempt_record(worker, "given_back", None) if ran else None)
+
+    def _write(self, part: OpenPart, attempt: AttemptRecord | None) -> OpenWrite:
+        """In force only if nobody wrote since this claim did, or since it asked."""
         return OpenWrite(
             key=self.task_key,
             request_digest=self.envelope.request_digest,
-            part=OpenPart(
-                run=self.envelope.run,
-                attempt=self.attempt - 1,
-                phase="failed",
-                due_ms=0,
-                lost=self.losses,
-                by=f"{self.nonce}-back",
-            ),
-            attempt=self.attempt_record(worker, "given_back", None) if ran else None,
+            part=part,
+            attempt=attempt,
             check=True,
             expected=self.recorded or open_part(self.envelope, self.standing),
         )

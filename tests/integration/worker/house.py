@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from app.broker.connection import RedisConnection
 from app.broker.delivery import Delivery
 from app.broker.intake import Intake, Submission
+from app.broker.presence import Presence
 from app.broker.recovery import Recovery, Restore
 from app.errors import Unavailable
 from app.ledger.sqlite import SqliteLedger
@@ -154,7 +155,7 @@ class House:
             **chosen,
         )
 
-    def worker(self, *, registry=None, **changes):
+    def worker(self, *, registry=None, queue=None, states=None, **changes):
         """A worker at work; stopped with the house if not before."""
         worker = Worker(
             self.workers_redis,
@@ -162,8 +163,9 @@ class House:
             registry or self.mail.registry(),
             self.settings(**changes),
             self.metrics,
+            states,
         )
-        self._workers.append((worker, asyncio.create_task(worker.run())))
+        self._workers.append((worker, asyncio.create_task(worker.run(queue=queue))))
         return worker
 
     async def stop(self, worker):
@@ -180,6 +182,10 @@ class House:
         worker._announcer.leave = _at_once
         worker._claims_in = lambda _phase: []
         await self.stop(worker)
+
+    async def workers(self):
+        """Those who say that they live."""
+        return await Presence(self.redis, self.env).workers()
 
     async def submit(self, *envelopes, fresh=True):
         submissions = [Submission(each, fresh) for each in envelopes]
