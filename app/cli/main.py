@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "rehydrator": "app.cli.rehydrator:rehydrator",
     "rehydrate": "rehydrator.commandline:rehydrate_command",
     "remirror": "app.cli.remirror:remirror",
+    "reconcile": "app.cli.reconcile:reconcile",
     "drill": "app.cli.drill:drill",
     "bench": "app.cli.bench:bench",
     "task": "app.cli.task:task",
