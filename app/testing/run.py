@@ -4,6 +4,7 @@ The submit is judged as the API judges it, each outcome is decided as the worker
 each move is one of the state machine's. Only the clock is not real: delays take no time.
 """
 
+import asyncio
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Final, Unpack
 
@@ -11,12 +12,13 @@ import orjson
 
 from app.client.new_task import NewTask, Payload, SubmitOptions
 from app.envelope import DEFAULT_TIMEOUT_MS, Envelope
-from app.registry import Handler, RegistryError, TaskContext, TaskRegistry
+from app.lifecycle import asked_to_stop
+from app.registry import Handler, RegistryError, Stopped, TaskContext, TaskRegistry
 from app.settings import Settings
 from app.state import TaskState, can_move
 from app.task_queue.request import Origin, Rules, read_request
-from app.testing.attempt import outcome_of
 from app.testing.ended import Ended, EndedAttempt, Progress
+from app.worker.attempt import cancelled_from_within, outcome_of
 from app.worker.outcome import Done, Limits, decide
 
 BEGINNING_MS: Final = 1_767_225_600_000
@@ -145,7 +147,14 @@ class _Life:
         )
         # As a worker reads it: what JSON cannot say has not arrived.
         payload = orjson.loads(envelope.raw)["payload"]
-        outcome = await outcome_of(self._handler, context, payload, timeout_ms, self._limits)
+        try:
+            outcome = await outcome_of(
+                self._handler, payload, context, timeout_ms, self._limits, asyncio.to_thread
+            )
+        except (asyncio.CancelledError, Stopped) as error:
+            if asked_to_stop():
+                raise
+            outcome = cancelled_from_within(error, self._limits)
         decision = decide(outcome, number, self._policy, self._now_ms, self._spread)
         if isinstance(decision, Done):
             assert decision.outcome is not None  # noqa: S101 - for the type checker

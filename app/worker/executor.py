@@ -1,18 +1,15 @@
 """Runs handlers: payload, context, timeout, cancellation. Says what became of each attempt."""
 
 import asyncio
-import contextvars
 import logging
 import random
 from functools import partial
-from typing import Any
-
-from pydantic import BaseModel, ValidationError
 
 from app.clock import monotonic_ms, now_ms
 from app.envelope import DEFAULT_TIMEOUT_MS
 from app.lifecycle import cancel
 from app.registry import Handler, Stopped, TaskContext
+from app.worker.attempt import cancelled_from_within, outcome_of
 from app.worker.claim import Claim, Phase, StopReason
 from app.worker.counting import Counting
 from app.worker.crashing import CrashPoints
@@ -121,31 +118,7 @@ class Executor:
         self._settler.put(claim, settlement)
 
     async def _outcome(self, claim: Claim, handler: Handler) -> AttemptOutcome | None:
-        try:
-            payload = handler.payload.model_validate(claim.envelope.payload)
-        except ValidationError as error:
-            return self._limits.invalid_payload(error)
         timeout_ms = claim.envelope.timeout_ms or handler.timeout_ms or DEFAULT_TIMEOUT_MS
-        scope = asyncio.timeout(timeout_ms / 1000)
-        try:
-            async with scope:
-                value = await self._call(claim, handler, payload, timeout_ms)
-        except (asyncio.CancelledError, Stopped) as error:
-            return self._stopped(claim, error)
-        except (Exception, SystemExit) as error:
-            # Whatever a handler raises is its failure, never the worker's.
-            if claim.stop_reason is not None:
-                return self._stopped(claim, error)
-            if scope.expired() and isinstance(error, TimeoutError):
-                return self._limits.timeout(timeout_ms)
-            return self._limits.raised(error)
-        finally:
-            claim.stop_flag.set()
-        return self._limits.succeeded(value)
-
-    async def _call(
-        self, claim: Claim, handler: Handler, payload: BaseModel, timeout_ms: int
-    ) -> Any:
         context = TaskContext(
             key=claim.task_key,
             run=claim.envelope.run,
@@ -156,11 +129,11 @@ class Executor:
             stop=claim.stop_flag,
             report=partial(self._progress.note, claim),
         )
-        arguments = handler.arguments(payload, context)
-        if handler.is_async:
-            return await handler.function(*arguments)
-        surroundings = contextvars.copy_context()
-        return await self._threads.run(lambda: surroundings.run(handler.function, *arguments))
+        payload, in_thread = claim.envelope.payload, self._threads.run
+        try:
+            return await outcome_of(handler, payload, context, timeout_ms, self._limits, in_thread)
+        except (asyncio.CancelledError, Stopped) as error:
+            return self._stopped(claim, error)
 
     def _stopped(self, claim: Claim, error: BaseException) -> AttemptOutcome | None:
         match claim.stop_reason:
@@ -168,5 +141,4 @@ class Executor:
                 return Cancelled()
             case StopReason.LOST | StopReason.GIVE_BACK:
                 return None
-        # Nobody asked: a library turned a broken connection into a cancellation.
-        return self._limits.raised(RuntimeError(f"The handler was cancelled from within: {error}"))
+        return cancelled_from_within(error, self._limits)
