@@ -1,8 +1,18 @@
 import pytest
 
 from app.broker.delivery import Entry
-from app.ledger.records import OpenPart, Standing
-from app.worker.verdict import Verdict, is_suspect, judge, lost_attempt, needs_ask, open_part
+from app.ledger.records import AttemptRecord, OpenPart, Standing
+from app.worker.verdict import (
+    Verdict,
+    is_suspect,
+    judge,
+    losses,
+    lost_attempt,
+    needs_ask,
+    nonce_of,
+    open_part,
+    worker_of,
+)
 from tests.support.envelopes import envelope
 
 TOKEN = "this-generation"
@@ -97,3 +107,38 @@ def test_the_running_attempt_of_a_silent_worker_is_lost():
 )
 def test_no_attempt_is_lost_that_did_not_run(changes):
     assert lost_attempt({**RUNNING, **changes}, entry(reclaimed=True), "ours", 5_000) is None
+
+
+def part(attempt, phase="started", lost=0):
+    return OpenPart(1, attempt, phase, 1_000, lost=lost, by=nonce_of("w1", 7))
+
+
+def seen(attempt):
+    return AttemptRecord(1, attempt, "w2", 2_000, 5_000, "lost")
+
+
+@pytest.mark.parametrize(
+    ("known", "shown", "count", "latest"),
+    [
+        (None, None, 0, None),
+        (None, seen(1), 1, seen(1)),
+        (part(1, "failed"), None, 0, None),
+        (part(1, "failed", lost=2), None, 2, None),
+        (part(1, "failed", lost=1), seen(2), 2, seen(2)),
+        # Its failure is recorded: it has its outcome, whatever became of its worker then.
+        (part(2, "failed", lost=1), seen(2), 1, None),
+        (part(1), seen(1), 1, seen(1)),
+        (part(2, lost=1), seen(2), 2, seen(2)),
+        # Both left no word.
+        (part(1), seen(2), 2, seen(2)),
+        (part(1), None, 1, AttemptRecord(1, 1, "w1", 1_000, 9_000, "lost")),
+        (part(3, lost=1), seen(2), 2, AttemptRecord(1, 3, "w1", 1_000, 9_000, "lost")),
+    ],
+)
+def test_what_left_no_word_was_lost(known, shown, count, latest):
+    assert losses(known, shown, 1, 9_000) == (count, latest)
+
+
+def test_a_nonce_tells_whose_it_is():
+    assert worker_of(nonce_of("host-1-ab", 12)) == "host-1-ab"
+    assert worker_of("somebody") == ""
