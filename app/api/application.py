@@ -12,7 +12,17 @@ from app import __version__
 from app.api.accepting import Accepting
 from app.api.bodies import Bodies, ClearBody, DiscardBody, RedriveBody, SelectionBody
 from app.api.errors import NoSuchMethod, NoSuchRoute, problem_response
-from app.api.routes import actions, batch, health, mirror, parked, queues, tasks
+from app.api.routes import (
+    actions,
+    batch,
+    health,
+    mirror,
+    parked,
+    quarantine,
+    queues,
+    tasks,
+    workers,
+)
 from app.api.schemas import components
 from app.errors import InvalidTask, LifeboatError
 from app.metrics import Metrics
@@ -69,6 +79,8 @@ def create_application(settings: Settings, task_queue: TaskQueue, metrics: Metri
             act_within_s=ACT_WITHIN_S,
         )
     mirror.add_routes(application, task_queue, look_within_s)
+    workers.add_routes(application, task_queue, look_within_s)
+    quarantine.add_routes(application, task_queue, rules, accepting, act_within_s)
     health.add_routes(application, task_queue, metrics)
     return application
 

@@ -77,6 +77,10 @@ class QueueNotFound(ApiError):
     """No such queue has ever taken a task."""
 
 
+class NotQuarantined(ApiError):
+    """Nothing lies in the quarantine under this id."""
+
+
 class TooSlow(ApiError):
     """The call's own deadline is over; what was asked may have happened or not."""
 
@@ -97,6 +101,7 @@ KINDS: Final[dict[type[Exception], Kind]] = {
     NoSuchRoute: Kind(404, "not_found", "Nothing here"),
     errors.TaskNotFound: Kind(404, "task_not_found", "No such task"),
     QueueNotFound: Kind(404, "queue_not_found", "No such queue"),
+    NotQuarantined: Kind(404, "quarantine_not_found", "Not in the quarantine"),
     NoSuchMethod: Kind(405, "method_not_allowed", "Method not allowed"),
     RequestTimeout: Kind(408, "request_timeout", "The request came too slowly"),
     errors.IdempotencyConflict: Kind(409, "idempotency_conflict", "The id is taken"),

@@ -158,6 +158,46 @@ class Mirror(_Shown):
     leader: str | None
 
 
+class Worker(_Shown):
+    """A worker that lives; times in milliseconds UTC by its own clock."""
+
+    worker: str
+    queues: list[str]
+    types: list[str]
+    concurrency: int
+    running: int
+    started_at: int
+    last_poll_at: int | None
+
+
+class Workers(_Shown):
+    """A list of workers."""
+
+    items: list[Worker]
+    cursor: str | None
+
+
+class QuarantinedCopy(_Shown):
+    """A copy nobody may act on before a person looked at it; no envelope: its body as text."""
+
+    id: str
+    reason: str
+    queue: str
+    tenant: str
+    task_id: str
+    headers: dict[str, str]
+    body: Any
+    at: int
+    resolution: str | None
+
+
+class QuarantinedCopies(_Shown):
+    """A list of quarantined copies."""
+
+    items: list[QuarantinedCopy]
+    cursor: str | None
+
+
 class Queues(_Shown):
     """A list of queues."""
 

@@ -6,22 +6,29 @@ from typing import Any
 
 from app.broker.connection import RedisConnection
 from app.broker.gauges import read_gauges
+from app.broker.presence import Presence
 from app.broker.watermark import read_mirror_state
 from app.errors import Unavailable
 from app.names import QueueName
 from app.task_queue.copies import Copies
 from app.task_queue.ledger_gate import LedgerGate
 from app.task_queue.open_queues import OpenQueues
-from app.task_queue.views import mirror_document, queue_document
+from app.task_queue.views import mirror_document, queue_document, worker_document
 
 
 class Figures:
     """Reads figures; what a store cannot say now is null, but for Redis."""
 
     def __init__(
-        self, queues: OpenQueues, redis: RedisConnection, ledger: LedgerGate, copies: Copies
+        self,
+        queues: OpenQueues,
+        redis: RedisConnection,
+        ledger: LedgerGate,
+        copies: Copies,
+        presence: Presence,
     ) -> None:
         self._queues = queues
+        self._presence = presence
         self._redis = redis
         self._ledger = ledger
         self._copies = copies
@@ -36,7 +43,17 @@ class Figures:
             paused=await queue.is_paused(),
             parked=await self._parked(name),
             copies=await self._copies.count(name.queue),
+            workers=sum(name in each.queues for each in await self._presence.workers()),
         )
+
+    async def workers(self, tenant: str) -> list[dict[str, Any]]:
+        """Those workers of the env that work for a tenant."""
+        found = await self._presence.workers()
+        return [
+            worker_document(each, tenant)
+            for each in found
+            if not each.queues or any(name.tenant == tenant for name in each.queues)
+        ]
 
     async def mirror(self, name: QueueName) -> dict[str, Any]:
         """The mirror of one queue."""

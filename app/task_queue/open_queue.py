@@ -7,6 +7,7 @@ id, into one call to the ledger before it.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal, TypeVar, cast
 
 from app.broker.connection import RedisConnection
@@ -31,6 +32,8 @@ T = TypeVar("T")
 TASKS_A_CALL: Final = 64
 TASKS_A_LOOK: Final = 32
 CALLS_AT_A_TIME: Final = 2
+FSYNCS_AT_A_TIME: Final = 8
+"""Each waits for the disk; what is gathered behind it must not wait as well."""
 GENERATIONS_TRIED: Final = 3
 CLOCK_SLACK_MS: Final = 60_000
 """Redis dates its generation by its own clock; ours may differ by so much."""
@@ -38,7 +41,10 @@ CLOCK_SLACK_MS: Final = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What became of one submission. ``safe``: a copy is confirmed, or the run is recorded."""
+    """What became of one submission.
+
+    ``safe``: a copy is confirmed, or the run is recorded. ``fsynced``: Redis has it on disk.
+    """
 
     outcome: Literal["created", "duplicate", "conflict", "full"]
     state: str
@@ -47,6 +53,7 @@ class Accepted:
     safe: bool
     unchecked: bool
     token: str
+    fsynced: bool = False
 
 
 class OpenQueue:
@@ -65,7 +72,7 @@ class OpenQueue:
             redis,
             self.keys,
             queue_max=settings.queue_max,
-            unmirrored_max=settings.unmirrored_max,
+            unmirrored_max=settings.unmirrored_max if settings.rabbitmq_url else None,
         )
         self.recovery = Recovery(redis, self.keys)
         self.delivery = Delivery(redis, self.keys, dedup_ms=settings.dedup_ms)
@@ -76,26 +83,35 @@ class OpenQueue:
         self._ledger = ledger
         self._remembered_ms = settings.dedup_ms + CLOCK_SLACK_MS
         self._mirrored = settings.rabbitmq_url is not None
+        self._confirm_timeout_ms = settings.confirm_timeout_ms
         self._looks = Gatherer(self._look, max_items=TASKS_A_LOOK, lanes=CALLS_AT_A_TIME)
         # Those that may have to be looked up must not hold up those that need not.
         self._fresh = self._gatherer()
         self._given = self._gatherer()
+        self._fsynced = Gatherer(
+            partial(self.accept_many, fsync=True), max_items=TASKS_A_CALL, lanes=FSYNCS_AT_A_TIME
+        )
 
-    async def accept(self, submission: Submission) -> Accepted:
+    async def accept(self, submission: Submission, *, fsync: bool = False) -> Accepted:
         """Accept one task, together with whatever else is being submitted now.
 
         Raises:
+            DurabilityUnsupported: ``fsync`` cannot be had from this Redis; nothing was accepted.
             Unavailable: Redis is away or keeps changing; the task may have been accepted.
         """
+        if fsync:
+            return await self._fsynced.add(submission)
         return await (self._fresh if submission.fresh else self._given).add(submission)
 
-    async def accept_many(self, submissions: Sequence[Submission]) -> list[Accepted]:
+    async def accept_many(
+        self, submissions: Sequence[Submission], *, fsync: bool = False
+    ) -> list[Accepted]:
         """Accept tasks in one call to Redis; answers in order. Raises as ``accept`` does."""
         for _ in range(GENERATIONS_TRIED):
             generation = await self.session.generation()
             self.ledger_seen = generation.ledger
             try:
-                return await self._accept_under(generation, submissions)
+                return await self._accept_under(generation, submissions, fsync=fsync)
             except StaleGeneration:
                 self.session.forget()
         raise StaleGeneration
@@ -163,7 +179,7 @@ class OpenQueue:
         return Gatherer(self.accept_many, max_items=TASKS_A_CALL, lanes=CALLS_AT_A_TIME)
 
     async def _accept_under(
-        self, generation: Generation, submissions: Sequence[Submission]
+        self, generation: Generation, submissions: Sequence[Submission], *, fsync: bool
     ) -> list[Accepted]:
         recorded, unchecked = await self._look_up(generation, submissions)
         answers: list[Accepted | None] = [
@@ -171,7 +187,11 @@ class OpenQueue:
         ]
         unknown = [each for each, answer in zip(submissions, answers, strict=True) if not answer]
         if unknown:
-            enqueued = iter(await self.intake.enqueue(generation.token, unknown))
+            enqueued = iter(
+                await self.intake.enqueue(
+                    generation.token, unknown, fsync=fsync, within_ms=self._confirm_timeout_ms
+                )
+            )
             for index, each in enumerate(submissions):
                 if answers[index] is None:
                     doubtful = unchecked and not each.fresh
@@ -221,4 +241,5 @@ def _accepted(enqueued: Enqueued, doubtful: bool, token: str) -> Accepted:
         safe=enqueued.mirrored or enqueued.state in FINISHED,
         unchecked=doubtful and enqueued.outcome == "created",
         token=token,
+        fsynced=enqueued.fsynced,
     )

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Final, cast
+from typing import cast
 
 from app.broker.intake import Submission
 from app.clock import now_ms
@@ -11,7 +11,6 @@ from app.envelope import Envelope, decode
 from app.errors import (
     AcceptanceUnknown,
     DurabilityNotReached,
-    DurabilityUnsupported,
     Fatal,
     IdempotencyConflict,
     LifeboatError,
@@ -26,11 +25,6 @@ from app.task_queue.open_queue import Accepted, OpenQueue, known
 from app.task_queue.open_queues import OpenQueues
 from app.task_queue.receipt import Disposition, Receipt, falls_short
 from app.task_queue.request import Level, Prepared
-
-NO_FSYNC: Final = (
-    "fsync needs Redis 7.2 or newer with AOF, and this Lifeboat does not use it yet: ask for fast"
-    " or mirrored."
-)
 
 Outcome = Receipt | LifeboatError
 
@@ -54,12 +48,11 @@ class Submitter:
 
     async def submit(self, prepared: Prepared) -> Receipt:
         """See ``TaskQueue.submit``."""
-        if prepared.durability == "fsync":
-            raise DurabilityUnsupported(NO_FSYNC)
         envelope, queue = prepared.envelope, None
         try:
             queue = await self._queues.made(envelope.queue_name)
-            accepted = await queue.accept(Submission(envelope, prepared.fresh))
+            submission = Submission(envelope, prepared.fresh)
+            accepted = await queue.accept(submission, fsync=prepared.durability == "fsync")
         except Unavailable as error:
             return await self._fall_back(prepared, queue, error)
         if refusal := _refusal(envelope, accepted):
@@ -73,9 +66,10 @@ class Submitter:
 
     async def submit_many(self, batch: Sequence[Prepared]) -> list[Outcome]:
         """See ``TaskQueue.submit_many``."""
-        places: dict[QueueName, list[int]] = {}
+        places: dict[tuple[QueueName, bool], list[int]] = {}
         for place, prepared in enumerate(batch):
-            places.setdefault(prepared.envelope.queue_name, []).append(place)
+            group_of = (prepared.envelope.queue_name, prepared.durability == "fsync")
+            places.setdefault(group_of, []).append(place)
         found: list[Outcome | None] = [None] * len(batch)
         groups = [[batch[place] for place in each] for each in places.values()]
         answers = await asyncio.gather(*(self._submit_group(group) for group in groups))
@@ -85,11 +79,14 @@ class Submitter:
         return cast(list[Outcome], found)
 
     async def _submit_group(self, group: Sequence[Prepared]) -> list[Outcome]:
-        """Tasks of one queue."""
+        """Tasks of one queue that all want an fsync, or none of them."""
         queue = None
         try:
             queue = await self._queues.made(group[0].envelope.queue_name)
-            accepted = await queue.accept_many([Submission(p.envelope, p.fresh) for p in group])
+            accepted = await queue.accept_many(
+                [Submission(each.envelope, each.fresh) for each in group],
+                fsync=group[0].durability == "fsync",
+            )
         except Unavailable as error:
             return await asyncio.gather(
                 *(self._fall_back_or_say(each, queue, error) for each in group)
@@ -181,10 +178,8 @@ class Submitter:
         )
 
     async def _level(self, queue: OpenQueue, prepared: Prepared, accepted: Accepted) -> Level:
-        if accepted.safe:
-            return "mirrored"
-        if prepared.durability == "fast" or not self._mirrored:
-            return "fast"
+        if accepted.safe or prepared.durability != "mirrored" or not self._mirrored:
+            return _at_once(accepted)
         reached = await queue.confirmations.wait(
             accepted.token,
             prepared.envelope.task_id,
@@ -198,7 +193,7 @@ class Submitter:
         self, queue: OpenQueue, group: Sequence[Prepared], accepted: Sequence[Accepted]
     ) -> list[Level]:
         """The same for many: all wait together, once."""
-        levels: list[Level] = ["mirrored" if each.safe else "fast" for each in accepted]
+        levels = [_at_once(each) for each in accepted]
         waiting = [
             place
             for place, (prepared, each) in enumerate(zip(group, accepted, strict=True))
@@ -251,14 +246,21 @@ class Submitter:
 
     def _sentence(self, envelope: Envelope, reached: str) -> str:
         why = (
-            f"No copy was confirmed within {self._confirm_timeout_ms} ms"
+            f"Its level was not seen within {self._confirm_timeout_ms} ms"
             if self._mirrored
-            else "RabbitMQ is not configured"
+            else "No copy was made, for RabbitMQ is not configured"
         )
         return (
             f"{why}, so task {envelope.task_id} has only reached {reached}. It is kept and will"
             " run; repeat the request with this taskId to ask again."
         )
+
+
+def _at_once(accepted: Accepted) -> Level:
+    """The level reached without waiting for a copy."""
+    if accepted.safe:
+        return "mirrored"
+    return "fsync" if accepted.fsynced else "fast"
 
 
 def _refusal(envelope: Envelope, accepted: Accepted) -> LifeboatError | None:

@@ -13,6 +13,7 @@ from app.amqp.connection import STORE
 from app.amqp.link import Link
 from app.broker.connection import RedisConnection
 from app.broker.finished import FinishedTasks
+from app.broker.presence import Presence
 from app.broker.probe import probe_writes
 from app.broker.watermark import Watermarks
 from app.clock import monotonic_ms
@@ -33,7 +34,9 @@ from app.task_queue.open_queues import OpenQueues
 from app.task_queue.operating import Operator
 from app.task_queue.parked import Acted, Action, Filter, Selection
 from app.task_queue.places import ledger_place, redis_place
+from app.task_queue.quarantining import Quarantine
 from app.task_queue.receipt import Receipt
+from app.task_queue.recording import Recorder
 from app.task_queue.redriving import Parked
 from app.task_queue.request import Prepared
 from app.task_queue.submitting import Submitter
@@ -73,10 +76,18 @@ class TaskQueue:
                 self._fallback = Fallback(self._link, self._ledger, settings)
         self._submitter = Submitter(self._queues, self._ledger, settings, self._fallback)
         self._finder = Finder(self._ledger, self._queues.of, self._is_expected)
-        self._figures = Figures(self._queues, redis, self._ledger, self._copies)
+        presence = Presence(redis, settings.env)
+        self._figures = Figures(self._queues, redis, self._ledger, self._copies, presence)
         self._listing = Listing(self._ledger, self._queues.of)
         self._operator = Operator(
             settings, redis, self._ledger, self._queues, self._finder, payloads
+        )
+        self._quarantine = Quarantine(
+            self._ledger,
+            Recorder(self._ledger),
+            self._submitter.submit,
+            settings.tenant,
+            mirrored=settings.rabbitmq_url is not None,
         )
         self._must_stop = asyncio.Event()
         self._because: Fatal | None = None
@@ -298,6 +309,26 @@ class TaskQueue:
         """
         with self._watched():
             return await self._figures.queue(await self._queues.require(queue))
+
+    async def workers(self) -> list[dict[str, Any]]:
+        """The workers that live. Raises ``Unavailable`` without Redis."""
+        with self._watched():
+            return await self._figures.workers(self._settings.tenant)
+
+    async def quarantined(self) -> list[dict[str, Any]]:
+        """What lies in the quarantine. Raises ``Unavailable`` without the ledger."""
+        with self._watched():
+            return await self._quarantine.listed()
+
+    async def requeue(self, id: str, judge: Callable[[bytes], Prepared]) -> Receipt:
+        """Accept the envelope of a quarantined copy; see ``Quarantine.requeue``."""
+        with self._watched():
+            return await self._quarantine.requeue(id, judge)
+
+    async def discard_quarantined(self, id: str) -> dict[str, Any]:
+        """Let a quarantined copy go; see ``Quarantine.discard``."""
+        with self._watched():
+            return await self._quarantine.discard(id)
 
     async def mirrors(self) -> list[dict[str, Any]]:
         """How far the copies of each queue are. Raises ``Unavailable`` without Redis."""

@@ -10,9 +10,17 @@ import orjson
 
 from app.broker.gauges import Gauges
 from app.broker.intake import Sighting
+from app.broker.presence import WorkerItem
 from app.broker.watermark import MirrorState
 from app.envelope import Envelope, decode
-from app.ledger.records import AttemptRecord, ErrorInfo, FinishedPart, LedgerRecord
+from app.errors import EnvelopeError
+from app.ledger.records import (
+    AttemptRecord,
+    ErrorInfo,
+    FinishedPart,
+    LedgerRecord,
+    QuarantineRecord,
+)
 from app.names import QueueName, TaskKey
 from app.retry import RetryPolicy
 from app.state import FINISHED
@@ -20,6 +28,7 @@ from app.state import FINISHED
 MASK: Final = "***"
 SECRET_HEADERS: Final = frozenset({"authorization", "cookie", "x-api-key"})
 DELIVER: Final = "http.deliver"
+BODY_SHOWN_BYTES: Final = 65_536
 
 
 def is_finished(task: Mapping[str, Any]) -> bool:
@@ -83,6 +92,7 @@ def queue_document(
     paused: bool,
     parked: Mapping[str, int | None],
     copies: int | None,
+    workers: int,
 ) -> dict[str, Any]:
     """One queue; ``parked`` and ``copies`` are null where their store could not say."""
     return {
@@ -103,8 +113,47 @@ def queue_document(
         "unmirroredTasks": gauges.unmirrored,
         "unmirroredOldestSeconds": _seconds(gauges.oldest_unmirrored_ms),
         "copies": copies,
-        "workers": None,
+        "workers": workers,
     }
+
+
+def worker_document(item: WorkerItem, tenant: str) -> dict[str, Any]:
+    """One worker, with the queues of ``tenant`` that it polls."""
+    return {
+        "worker": item.worker,
+        "queues": sorted(name.queue for name in item.queues if name.tenant == tenant),
+        "types": list(item.types),
+        "concurrency": item.concurrency,
+        "running": item.running,
+        "startedAt": item.started_at_ms,
+        "lastPollAt": item.last_poll_at_ms or None,
+    }
+
+
+def quarantined_copy(record: QuarantineRecord) -> dict[str, Any]:
+    """One copy in the quarantine; its body as text where it is no envelope."""
+    return {
+        "id": record.id,
+        "reason": record.reason,
+        "queue": record.queue,
+        "tenant": record.tenant,
+        "taskId": record.task_id,
+        "headers": dict(record.headers),
+        "body": _body(record.body),
+        "at": record.at_ms,
+        "resolution": record.resolution,
+    }
+
+
+def _body(raw: bytes) -> Any:
+    try:
+        envelope = decode(raw)
+    except EnvelopeError:
+        return raw[:BODY_SHOWN_BYTES].decode(errors="replace")
+    document = orjson.loads(raw)
+    return (
+        document | {"payload": _masked(envelope.payload)} if envelope.type == DELIVER else document
+    )
 
 
 def mirror_document(name: QueueName, gauges: Gauges, mirror: MirrorState) -> dict[str, Any]:

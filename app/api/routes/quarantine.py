@@ -1,0 +1,99 @@
+"""``/v1/quarantine``: copies that wait for a person."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Annotated, Final
+
+from fastapi import FastAPI, Path
+from starlette.responses import Response
+
+from app.api import schemas
+from app.api.accepting import Accepting
+from app.api.answers import json_answer
+from app.api.deadline import within
+from app.api.errors import NotQuarantined
+from app.errors import TaskNotFound
+from app.task_queue.request import Rules, read_envelope
+from app.task_queue.task_queue import TaskQueue
+
+ID_CHARS_MAX: Final = 256
+CopyId = Annotated[str, Path(alias="id", max_length=ID_CHARS_MAX)]
+
+
+@contextmanager
+def _known_copy() -> Iterator[None]:
+    try:
+        yield
+    except TaskNotFound as error:
+        raise NotQuarantined(str(error)) from error
+
+
+class QuarantineRoutes:
+    """The endpoints."""
+
+    def __init__(
+        self, task_queue: TaskQueue, rules: Rules, accepting: Accepting, within_s: float
+    ) -> None:
+        self._task_queue = task_queue
+        self._rules = rules
+        self._accepting = accepting
+        self._within_s = within_s
+
+    async def listed(self) -> Response:
+        """What lies in the quarantine, the latest first, at most 500 copies."""
+        async with within(self._within_s):
+            return json_answer({"items": await self._task_queue.quarantined(), "cursor": None})
+
+    async def requeue(self, id: CopyId) -> Response:
+        """Accept the envelope of a copy, unchanged, and let the copy go."""
+        judge = partial(read_envelope, rules=self._rules)
+        async with within(self._within_s):
+            with _known_copy():
+                receipt = await self._task_queue.requeue(id, judge)
+        self._accepting.count(receipt)
+        return self._accepting.answer(receipt)
+
+    async def discard(self, id: CopyId) -> Response:
+        """Let a copy go for good."""
+        async with within(self._within_s):
+            with _known_copy():
+                return json_answer(await self._task_queue.discard_quarantined(id))
+
+
+def add_routes(
+    application: FastAPI,
+    task_queue: TaskQueue,
+    rules: Rules,
+    accepting: Accepting,
+    within_s: float,
+) -> None:
+    """Put the endpoints in their places."""
+    routes = QuarantineRoutes(task_queue, rules, accepting, within_s)
+    add = partial(application.router.add_api_route, response_model=None)
+    add(
+        "/v1/quarantine",
+        routes.listed,
+        methods=["GET"],
+        responses={200: {"model": schemas.QuarantinedCopies}, **schemas.problems(503)},
+    )
+    add(
+        "/v1/quarantine/{id}/requeue",
+        routes.requeue,
+        methods=["POST"],
+        status_code=202,
+        responses={
+            202: {"model": schemas.Receipt, "description": "Accepted."},
+            200: {"model": schemas.Receipt, "description": "Known."},
+            **schemas.problems(404, 409, 413, 422, 429, 503),
+        },
+    )
+    add(
+        "/v1/quarantine/{id}/discard",
+        routes.discard,
+        methods=["POST"],
+        responses={
+            200: {"model": schemas.QuarantinedCopy},
+            **schemas.problems(404, 409, 422, 503),
+        },
+    )
