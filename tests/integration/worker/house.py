@@ -5,11 +5,13 @@ import asyncio
 from pydantic import BaseModel, ConfigDict
 
 from app.broker.connection import RedisConnection
-from app.broker.delivery import Delivery
+from app.broker.delivery import Delivery, Settle
 from app.broker.intake import Intake, Submission
 from app.broker.presence import Presence
 from app.broker.recovery import Recovery, Restore
+from app.clock import now_ms
 from app.errors import Unavailable
+from app.ledger.records import About, Finish, FinishedPart
 from app.ledger.sqlite import SqliteLedger
 from app.lifecycle import cancel
 from app.metrics import Metrics
@@ -17,6 +19,7 @@ from app.names import QueueName
 from app.registry import TaskRegistry
 from app.sessions import QueueSession
 from app.settings import Settings
+from app.state import TaskState
 from app.worker.worker import Worker
 from tests.support.envelopes import QUEUE, TENANT, envelope
 from tests.support.eventually import eventually
@@ -193,6 +196,19 @@ class House:
 
     async def submit_one(self, task_id="a", *, fresh=True, **options):
         await self.submit(envelope(task_id, **options), fresh=fresh)
+
+    async def cancel(self, task_id="a", **options):
+        """As the API does it: the mark, then the ledger, then Redis."""
+        token = await self.token()
+        await self.intake.mark_cancel(token, task_id)
+        open_one = envelope(task_id, **options)
+        part = FinishedPart(1, TaskState.CANCELLED, now_ms(), "the API", 1, None, None)
+        write = Finish(
+            NAME.task(task_id), open_one.request_digest, open_one.raw, part, About.of(open_one)
+        )
+        await self.ledger.finish([write])
+        settle = Settle(task_id, 0, "", 1, TaskState.CANCELLED)
+        await self.delivery.settle(token, [settle])
 
     async def restore(self, restored, *, attempts_ended=0, due_ms=0):
         wish = Restore(restored, attempts_ended, due_ms)
