@@ -26,6 +26,7 @@ UNREACHED: Final = (
 ADVICE: Final = {
     "task_not_found": "`lifeboat task ls` shows what there is; --queue says where to look.",
     "queue_not_found": "`lifeboat queue ls` shows what there is.",
+    "quarantine_not_found": "`lifeboat quarantine ls` shows what is there.",
     "ambiguous_task": "Name the queue with --queue.",
     "idempotency_conflict": "`lifeboat task get` shows what has this id.",
     "state_conflict": "`lifeboat task get` shows its state.",

@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
+import orjson
 import typer
 
 from app.cli import http
 from app.cli.options import Json, Yes
-from app.cli.tables import table_of
+from app.cli.tables import at, table_of
 from app.client import Client, Quarantined
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="As `quarantine ls` shows it.")]
@@ -21,10 +22,12 @@ quarantine = typer.Typer(
 def ls(limit: Limit = 50, json: Json = False) -> None:
     """List what waits in the quarantine."""
     found = http.ask(lambda client: http.at_most(client.quarantined(), limit), json=json)
-    rows = ((each.id, each.reason, each.queue, each.task_id) for each in found)
+    rows = ((each.id, each.reason, each.queue, each.task_id, at(each.at)) for each in found)
     http.show(
         {"items": [each.document() for each in found]},
-        table_of(("id", "reason", "queue", "task"), rows, empty="The quarantine is empty."),
+        table_of(
+            ("id", "reason", "queue", "task", "since"), rows, empty="The quarantine is empty."
+        ),
         json=json,
     )
 
@@ -45,20 +48,24 @@ def show(id: Id, json: Json = False) -> None:
             f"The quarantine has no {id}: `lifeboat quarantine ls` shows what it has.", json=json
         )
     document = found.document()
-    facts = ((name, str(value)) for name, value in document.items() if value is not None)
+    facts = (
+        (name, value if isinstance(value, str) else orjson.dumps(value).decode())
+        for name, value in document.items()
+    )
     http.show(document, table_of(("member", "value"), facts, empty=""), json=json)
 
 
 @quarantine.command("requeue")
 def requeue(id: Id, json: Json = False) -> None:
     """Take a copy in after all, as the task it says it is."""
-    http.ask(lambda client: client.requeue_quarantined(id), json=json)
-    http.show({"id": id, "resolution": "requeued"}, http.say(f"{id} is requeued."), json=json)
+    receipt = http.ask(lambda client: client.requeue_quarantined(id), json=json)
+    sentence = f"{receipt.task_id} {receipt.disposition}, {receipt.state}."
+    http.show(receipt.document(), http.say(sentence), json=json)
 
 
 @quarantine.command("discard")
 def discard(id: Id, yes: Yes = False, json: Json = False) -> None:
     """Give a copy up."""
     http.confirm(f"Discard {id} for good?", yes=yes)
-    http.ask(lambda client: client.discard_quarantined(id), json=json)
-    http.show({"id": id, "resolution": "discarded"}, http.say(f"{id} is discarded."), json=json)
+    copy = http.ask(lambda client: client.discard_quarantined(id), json=json)
+    http.show(copy.document(), http.say(f"{id} is discarded."), json=json)

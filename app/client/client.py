@@ -28,6 +28,7 @@ from app.registry import Retry, TaskRegistry
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 TASKS: Final = "/v1/tasks"
+QUARANTINE: Final = "/v1/quarantine"
 WAIT_S_MAX: Final = 60.0
 ANSWER_S: Final = 15.0
 """What a waiting call may take beyond its wait."""
@@ -241,15 +242,15 @@ class Client:
 
     def quarantined(self) -> AsyncIterator[Quarantined]:
         """Unreadable or conflicting copies that wait for a person."""
-        return self._items("/v1/quarantine", {}, Quarantined)
+        return self._items(QUARANTINE, {}, Quarantined)
 
-    async def requeue_quarantined(self, id: str) -> None:
-        """Take a copy in after all."""
-        await self._resolve(id, "requeue")
+    async def requeue_quarantined(self, id: str) -> Receipt:
+        """Take a copy in after all, as the task it says it is."""
+        return Receipt.of(await self._ask(_on_copy(id, "requeue")))
 
-    async def discard_quarantined(self, id: str) -> None:
+    async def discard_quarantined(self, id: str) -> Quarantined:
         """Give a copy up."""
-        await self._resolve(id, "discard")
+        return Quarantined.of(await self._ask(_on_copy(id, "discard")))
 
     async def workers(self) -> list[Worker]:
         """Workers that were seen lately."""
@@ -335,9 +336,6 @@ class Client:
             matched, done = matched + acted.matched, done + acted.done
         return Acted(matched=matched, done=done)
 
-    async def _resolve(self, id: str, verb: str) -> None:
-        await self._ask(Call("POST", f"/v1/quarantine/{quote(id, safe='')}/{verb}"))
-
     def _items(self, path: str, query: Mapping[str, str], read: type[R]) -> AsyncIterator[R]:
         return items_of(self._ask, path, query, read.of)
 
@@ -357,6 +355,10 @@ def _on_task(
     path = "/".join(filter(None, (TASKS, quote(task_id, safe=""), verb)))
     where = {"queue": queue} if queue else {}
     return Call(method, path, body, query={**where, **(query or {})}, task_id=task_id)
+
+
+def _on_copy(id: str, verb: str) -> Call:
+    return Call("POST", f"{QUARANTINE}/{quote(id, safe='')}/{verb}")
 
 
 def _queue(*parts: str) -> str:

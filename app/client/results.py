@@ -186,7 +186,7 @@ class Worker(Result):
     concurrency: int
     running: int
     started_at: int
-    last_poll_at: int
+    last_poll_at: int | None
 
 
 class Acted(Result):
@@ -197,10 +197,17 @@ class Acted(Result):
 
 
 class Quarantined(Result):
-    """A copy that nobody may act on before a person has looked."""
+    """A copy that nobody may act on before a person has looked.
+
+    ``body`` is its envelope, or the text of what is none; members that could not be read are empty.
+    """
 
     id: str
     reason: str
-    queue: str | None = None
-    tenant: str | None = None
-    task_id: str | None = None
+    queue: str
+    tenant: str
+    task_id: str
+    headers: dict[str, str] = {}
+    body: Any = None
+    at: int
+    resolution: str | None = None
