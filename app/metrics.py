@@ -80,9 +80,13 @@ class Metrics:
             "mirror_blocked", "1 while the broker takes no copies: an alarm, or it is away."
         )
         self.generation_changes = counter(
-            "redis_generation_changes_total", "Times Redis lost or changed its history."
+            "redis_generation_changes_total",
+            "Times Redis came back as another: restarted or worse.",
         )
         # The rehydrator.
+        self.redis_losses = counter(
+            "redis_losses_total", "Losses of Redis that were found, by what was lost.", "kind"
+        )
         self.copies_retired = counter(
             "copies_retired_total", "Copies let go because their run is recorded as over."
         )

@@ -17,11 +17,17 @@ log = logging.getLogger(__name__)
 class Topology:
     """Declares what the mirror publishes into, one call at a time on a connection of its own."""
 
-    def __init__(self, url: str, env: str, management: Management | None) -> None:
-        """``management``: reads back what was declared; None: the broker's comparison must do."""
+    def __init__(
+        self, url: str, env: str, management: Management | None, *, process: str = "mirror"
+    ) -> None:
+        """``management``: reads back what was declared; None: the broker's comparison must do.
+
+        ``process`` names the connection.
+        """
         self._url = url
         self._env = env
         self._management = management
+        self._process = process
         self._connection: AbstractConnection | None = None
         self._lock = asyncio.Lock()
         self._verified: set[str] = set()
@@ -53,7 +59,7 @@ class Topology:
 
     async def _open(self) -> AbstractConnection:
         if self._connection is None or self._connection.is_closed:
-            self._connection = await open_connection(self._url, "mirror-topology")
+            self._connection = await open_connection(self._url, f"{self._process}-topology")
         return self._connection
 
     async def _close(self) -> None:

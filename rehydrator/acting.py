@@ -4,7 +4,7 @@ Each act may be repeated, so a failure in between leaves copies in hand that are
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 from app.broker.delivery import Settle
@@ -25,7 +25,14 @@ RESTORE_BYTES_MAX: Final = 4 * 1_048_576
 
 
 class BodiesNeeded(Exception):
-    """A held copy must be restored or quarantined, and its bytes were dropped: fetch them anew."""
+    """A held copy must be restored or quarantined, and its bytes were dropped: fetch them anew.
+
+    ``lost``: queues in which tasks that were there are there no more.
+    """
+
+    def __init__(self, lost: frozenset[RedisQueue]) -> None:
+        self.lost = lost
+        super().__init__("the bytes of held copies are needed")
 
 
 class Notes(Protocol):
@@ -35,8 +42,16 @@ class Notes(Protocol):
         """A copy was looked at to the end, or has left."""
 
 
+def nothing(_queue: RedisQueue) -> bool:
+    """Holds nothing back."""
+    return False
+
+
 class Actions:
-    """The acts on one opened source. ``dry``: nothing is done, only noted."""
+    """The acts on one opened source.
+
+    ``dry``: nothing is done, only noted. ``holds_back``: of which queues nothing may be restored.
+    """
 
     def __init__(
         self,
@@ -47,6 +62,7 @@ class Actions:
         rate: Rate,
         *,
         dry: bool = False,
+        holds_back: Callable[[RedisQueue], bool] = nothing,
     ) -> None:
         self._stores = stores
         self._source = source
@@ -54,6 +70,7 @@ class Actions:
         self._notes = notes
         self._rate = rate
         self._dry = dry
+        self._holds_back = holds_back
 
     async def act(self, copies: Sequence[Held], verdicts: Sequence[Verdict]) -> None:
         """Act on copies as decided.
@@ -71,6 +88,8 @@ class Actions:
             match verdict:
                 case Ack():
                     acks.append((copy, verdict))
+                case Restore() if self._holds_back(copy.queue):
+                    self._holdings.keep([copy])
                 case Restore():
                     restores.append((copy, verdict))
                 case Quarantine():
@@ -80,7 +99,9 @@ class Actions:
         self._keep(present, "present")
         await self._retire(acks)
         if any(copy.delivery is None for copy, _ in (*restores, *conflicts)):
-            raise BodiesNeeded
+            raise BodiesNeeded(
+                frozenset(copy.queue for copy, _ in restores if copy.delivery is None)
+            )
         await self._restore(restores)
         for copy, conflict in conflicts:
             self._conflict(copy, conflict.detail)

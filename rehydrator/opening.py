@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from app.amqp.message import Copy, Unreadable
-from rehydrator.acting import Actions, Notes
+from rehydrator.acting import Actions, Notes, nothing
 from rehydrator.arrivals import Arrivals, Home, sort
 from rehydrator.decision import UNKNOWN
 from rehydrator.fence import Fences
 from rehydrator.holdings import Held, Holdings, Suspect, held, parts
 from rehydrator.look import look
 from rehydrator.rate import Rate
-from rehydrator.redis_queue import RedisQueues, Stores
+from rehydrator.redis_queue import RedisQueue, RedisQueues, Stores
 from rehydrator.refreshing import Refreshing
 from rehydrator.source import CopySource, Delivery
 
@@ -29,7 +29,11 @@ def every_copy(_copy: Copy) -> bool:
 
 
 class Opening:
-    """A source and the copies in hand; ``wanted``: which copies are looked at at all."""
+    """A source and the copies in hand.
+
+    ``wanted``: which copies are looked at at all; ``holds_back``: of which queues nothing may be
+    restored.
+    """
 
     def __init__(
         self,
@@ -42,6 +46,7 @@ class Opening:
         wanted: Callable[[Copy], bool] = every_copy,
         rate: Rate | None = None,
         dry: bool = False,
+        holds_back: Callable[[RedisQueue], bool] = nothing,
     ) -> None:
         settings = stores.settings
         self.source = source
@@ -53,7 +58,9 @@ class Opening:
         self._wanted = wanted
         self._dry = dry
         self._home = Home(settings.env, stores.ledger.identity, settings.adopt_ledger)
-        self._actions = Actions(stores, source, self.holdings, notes, rate or Rate(), dry=dry)
+        self._actions = Actions(
+            stores, source, self.holdings, notes, rate or Rate(), dry=dry, holds_back=holds_back
+        )
         self._refreshing = Refreshing(stores, source, self.holdings)
         self._must_catch_up = False
         self._before_fence = 0

@@ -2,17 +2,23 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from app.broker.connection import RedisConnection
 from app.broker.delivery import Delivery, Settle
 from app.broker.generation import complete
+from app.broker.history import Sight, keep_since, pend, sight
+from app.broker.intake import Intake
 from app.broker.recovery import Recovery
+from app.broker.survey import START, Cursor, Survey
 from app.ledger.ledger import Ledger
 from app.metrics import Metrics
 from app.names import QueueName, TaskKey
 from app.sessions import QueueSession
 from app.settings import Settings
 from mirror.publisher import Publisher
+
+ROUNDS_MAX: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +45,53 @@ class RedisQueue:
         self.recovery = Recovery(stores.redis, self.session.keys)
         self._redis = stores.redis
         self._delivery = Delivery(stores.redis, self.session.keys, dedup_ms=settings.dedup_ms)
+        self._survey = Survey(stores.redis, self.session.keys)
+        self._intake = Intake(stores.redis, self.session.keys, queue_max=0, unmirrored_max=0)
 
     def key(self, task_id: str) -> TaskKey:
         """The full name of a task of this queue."""
         return self.name.task(task_id)
 
-    async def check(self) -> None:
-        """Notice that Redis lost or changed its history.
+    async def sight(self, token: str) -> Sight:
+        """How far its history got.
 
         Raises:
-            StaleGeneration: it did.
+            StaleGeneration: Redis lost or changed it.
             Unavailable: Redis is away.
         """
-        await self.recovery.inspect(await self.session.token(), [])
+        return await sight(self._redis, self.session.keys, token)
+
+    async def pend(self, token: str) -> None:
+        """Note that copies must be looked at, as in a new generation."""
+        await pend(self._redis, self.session.keys, token)
+
+    async def keep_since(self, token: str) -> None:
+        """Note that a new generation goes on where the one before it ended."""
+        await keep_since(self._redis, self.session.keys, token)
+
+    async def journal_again(self, token: str) -> int:
+        """Journal what is open, has no confirmed copy and is not in the journal (rule 3).
+
+        Returns how many tasks that were.
+        """
+        journaled = 0
+        for _ in range(ROUNDS_MAX):
+            # Another round, for what moved from one place to another while it was looked for.
+            if not (found := await self._journal_unmarked(token)):
+                break
+            journaled += found
+        return journaled
+
+    async def _journal_unmarked(self, token: str) -> int:
+        journaled = 0
+        cursor: Cursor | None = START
+        while cursor is not None:
+            ids, cursor = await self._survey.walk(token, cursor)
+            marks = await self._intake.mirrored(token, [(each, 1) for each in ids])
+            unmarked = [each for each, mark in zip(ids, marks, strict=True) if mark is False]
+            answers = await self._survey.rejournal(token, list(dict.fromkeys(unmarked)))
+            journaled += sum(each.outcome == "journaled" for each in answers)
+        return journaled
 
     async def settle(self, settles: Sequence[Settle]) -> None:
         """Take finished tasks from their place."""

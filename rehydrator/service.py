@@ -6,6 +6,7 @@ Level-triggered: it looks at states again and again, so a lost event delays and 
 import asyncio
 import logging
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +20,7 @@ from rehydrator.lease import Lease, queue_lease
 from rehydrator.opening import Opening
 from rehydrator.redis_queue import RedisQueue, RedisQueues, Stores
 from rehydrator.source import CopiesLost, CopySource
+from rehydrator.watching import LossWatch
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +40,15 @@ class Pace:
     ask_all_s: float = 30.0
     """The ledger is asked about everything held, also where Redis has the task."""
     check_s: float = 1.0
-    """Redis is asked whether its history is the same."""
+    """Redis is asked whether its history is the same, and how far it got."""
     retry_s: float = 1.0
     lease_s: float = 1.0
     operator_away_s: float = 300.0
     """After a person closed the connection, to work on the queue by hand (contract section 7)."""
+
+
+class LossFound(Exception):
+    """Something was lost within the generation: what is held was judged before."""
 
 
 class Counted:
@@ -59,8 +65,6 @@ class Counted:
         self._metrics.rehydrate_tasks.labels(tenant, queue, outcome).inc()
         if outcome in ("finished", "cancelled", "expired"):
             self._metrics.copies_retired.labels(tenant, queue).inc()
-        elif outcome == "quarantined":
-            self._metrics.quarantined_tasks.labels(tenant, queue).inc()
 
 
 class QueueService:
@@ -79,7 +83,7 @@ class QueueService:
         self._away_until_s = 0.0
         self._failures = 0
         self._sweep_at_s = self._ask_at_s = self._check_at_s = 0.0
-        self._completed: dict[RedisQueue, str] = {}
+        self._watch = LossWatch(stores)
 
     def meet(self, name: QueueName) -> None:
         """Watch this queue in Redis too: it may have lost everything."""
@@ -95,6 +99,7 @@ class QueueService:
             # The ledger tells nobody when a lease is free: it must be asked.
             while not await self._lease.acquire():  # noqa: ASYNC110
                 await asyncio.sleep(self._pace.lease_s)
+            self._watch.forget()
             async with self._lease.kept(yields=True):
                 await self._serve_while_leased()
             # Whoever wanted the lease comes first.
@@ -122,8 +127,10 @@ class QueueService:
                 continue
             try:
                 await self._work(opening)
-            except BodiesNeeded:
-                log.info("Held copies of %s must be restored: fetching them anew.", self._queue)
+            except BodiesNeeded as needed:
+                await self._missed(needed.lost)
+            except LossFound:
+                log.info("Taking the copies of %s anew.", self._queue)
             except StaleGeneration:
                 log.warning("Redis has another history: looking at all copies of %s.", self._queue)
                 self._queues.forget()
@@ -144,7 +151,14 @@ class QueueService:
         self._sweep_at_s = self._check_at_s = 0.0
         self._ask_at_s = time.monotonic() + self._pace.ask_all_s
         notes = Counted(self._stores.metrics)
-        return Opening(self._stores, self._queue, self._queues, source, notes)
+        return Opening(
+            self._stores,
+            self._queue,
+            self._queues,
+            source,
+            notes,
+            holds_back=self._watch.holds_back,
+        )
 
     async def _work(self, opening: Opening) -> None:
         while True:
@@ -158,14 +172,15 @@ class QueueService:
                 self._failures = 0
 
     async def _turn(self, opening: Opening) -> None:
+        if time.monotonic() >= self._check_at_s:
+            # Before anything is brought back: a loss may have to be told only.
+            await self._check(opening)
         if opening.holdings.settled:
             wait_s = max(0.0, min(self._sweep_at_s, self._check_at_s) - time.monotonic())
             await opening.take(BATCH, int(wait_s * 1_000) + 1)
         await opening.look(ask_all=False)
         if time.monotonic() >= self._sweep_at_s:
             await self._sweep(opening)
-        if time.monotonic() >= self._check_at_s:
-            await self._check(opening)
         await opening.reach_for_fence()
         if opening.fence_passed:
             await self._complete(opening)
@@ -186,23 +201,34 @@ class QueueService:
         self._sweep_at_s = ended_s + min(pause_s, self._pace.sweep_max_s)
 
     async def _check(self, opening: Opening) -> None:
-        """Notice another history of any queue, and have all copies looked at where one is new."""
-        pending = False
+        """Notice a loss in any queue, and have all copies looked at where there was one."""
+        pending = found = False
         for queue in self._queues:
-            await queue.check()
-            known = await queue.session.generation()
-            pending |= known.pending and self._completed.get(queue) != known.token
+            must, now = await self._watch.look(queue)
+            pending, found = pending or must, found or now
         self._check_at_s = time.monotonic() + self._pace.check_s
+        if found:
+            raise LossFound
         fences = opening.fences
         if (pending and not fences.waiting and not fences.seen) or fences.overdue:
             await opening.publish_fence()
 
     async def _complete(self, opening: Opening) -> None:
         for queue, token in opening.fences.tokens.items():
-            await queue.complete(token)
-            self._completed[queue] = token
+            if not self._watch.holds_back(queue):
+                await queue.complete(token)
+                await self._watch.healed(queue)
         opening.fences.done()
         log.info("Every copy of %s was looked at.", self._queue)
+
+    async def _missed(self, queues: Collection[RedisQueue]) -> None:
+        log.info("Held copies of %s are needed whole: fetching them anew.", self._queue)
+        try:
+            await self._watch.miss(queues)
+        except StaleGeneration:
+            self._queues.forget()
+        except Unavailable as error:
+            log.debug("What became of %s is not known (%s).", self._queue, error.detail)
 
     def _lost(self, lost: CopiesLost) -> None:
         if lost.by_operator:

@@ -48,10 +48,13 @@ async def test_a_later_generation_names_the_one_before(broker):
 
 async def test_pending_again_until_complete(broker):
     await complete(broker.redis, broker.keys, broker.token)
+    await broker.raw.hset(broker.keys.generation, "since", 12_345)
     assert not (await seen(broker)).pending
     await pend(broker.redis, broker.keys, broker.token)
     assert (await seen(broker)).pending
-    assert (await attach(broker.redis, broker.keys)).pending
+    generation = await attach(broker.redis, broker.keys)
+    assert generation.pending
+    assert generation.since_ms > 12_345
     await complete(broker.redis, broker.keys, broker.token)
     assert not (await seen(broker)).pending
 
