@@ -46,11 +46,17 @@ class Intake:
     """Verbs of producers on one queue."""
 
     def __init__(
-        self, redis: RedisConnection, keys: QueueKeys, *, queue_max: int, unmirrored_max: int
+        self,
+        redis: RedisConnection,
+        keys: QueueKeys,
+        *,
+        queue_max: int,
+        unmirrored_max: int | None,
     ) -> None:
+        """``unmirrored_max`` is None where nothing is mirrored: nothing is journaled then."""
         self._redis = redis
         self._keys = keys
-        self._limits = (queue_max, unmirrored_max)
+        self._limits = (queue_max, -1 if unmirrored_max is None else unmirrored_max)
 
     async def enqueue(
         self,

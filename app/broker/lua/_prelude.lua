@@ -27,6 +27,14 @@ local function bump(rates, kind, n)
   redis.call('HSET', rates, field, second .. ':' .. (count + n))
 end
 
+-- A journal entry, and in the hash the place to find its confirm; none where nothing is mirrored.
+local function journal_task(journal, key, id, run, envelope)
+  local jid = redis.call('XADD', journal, '*', 'id', id, 'run', run, 'kind', 'task',
+    'envelope', envelope)
+  redis.call('HSET', key, 'jid', jid, 'gen', ARGV[1])
+  return jid
+end
+
 local function drop_entry(lane, entry)
   redis.call('XACK', lane, 'workers', entry)
   redis.call('XDEL', lane, entry)

@@ -1,6 +1,7 @@
 -- Accepts tasks: dedup, hash, place and journal entry in one repeatable step.
 -- KEYS: 1 generation, 2 journal, 3 delayed, 4-6 ready high/normal/low, 7 rates, 8.. task hashes
--- ARGV: 1 token, 2 state queued, 3 state scheduled, 4 open tasks at most, 5 unmirrored at most,
+-- ARGV: 1 token, 2 state queued, 3 state scheduled, 4 open tasks at most, 5 unmirrored at most
+--       (-1 = nothing is mirrored here, so nothing is journaled),
 --       then per task: id, request digest, run, fresh 0/1, lane 1-3, due ms (0 = now),
 --       accepted ms, envelope
 -- Returns: per task {created|duplicate|conflict|full, state, journal id, mirrored 0/1, run}
@@ -9,7 +10,7 @@ local journal, delayed = KEYS[2], KEYS[3]
 local unmirrored = redis.call('XLEN', journal)
 local open = redis.call('ZCARD', delayed)
 for lane = 4, 6 do open = open + redis.call('XLEN', KEYS[lane]) end
-local now = now_ms()
+local now, journaled = now_ms(), ARGV[5] ~= '-1'
 
 local function accept(key, id, digest, run, fresh, lane, due, accepted, envelope)
   local hash = redis.call('HMGET', key, 'digest', 'state', 'jid', 'mirrored', 'run')
@@ -17,11 +18,10 @@ local function accept(key, id, digest, run, fresh, lane, due, accepted, envelope
     local word = hash[1] == digest and 'duplicate' or 'conflict'
     return {word, hash[2], hash[3] or '', hash[4] or '0', hash[5]}
   end
-  if open >= tonumber(ARGV[4]) or unmirrored >= tonumber(ARGV[5]) then
+  if open >= tonumber(ARGV[4]) or (journaled and unmirrored >= tonumber(ARGV[5])) then
     return {'full', '', '', '0', run}
   end
-  local jid = redis.call('XADD', journal, '*', 'id', id, 'run', run, 'kind', 'task',
-    'envelope', envelope)
+  local jid = journaled and journal_task(journal, key, id, run, envelope) or ''
   local state = ARGV[2]
   if due > now then
     state = ARGV[3]
@@ -31,8 +31,8 @@ local function accept(key, id, digest, run, fresh, lane, due, accepted, envelope
     local entry = add_ready(KEYS[3 + lane], id, run, fresh, envelope)
     redis.call('HSET', key, 'place', 'ready', 'entry', entry)
   end
-  redis.call('HSET', key, 'state', state, 'run', run, 'attempt', 0, 'lane', lane, 'jid', jid,
-    'gen', ARGV[1], 'mirrored', 0, 'digest', digest, 'fresh', fresh, 'accepted', accepted)
+  redis.call('HSET', key, 'state', state, 'run', run, 'attempt', 0, 'lane', lane,
+    'mirrored', 0, 'digest', digest, 'fresh', fresh, 'accepted', accepted)
   open, unmirrored = open + 1, unmirrored + 1
   return {'created', state, jid, '0', run}
 end

@@ -1,7 +1,8 @@
 -- Makes the next run of parked tasks: over nothing, a settled hash, a hash of a lower run, or one of
 -- this run whose place was lost (rules 2, 9). Journaled again, so that it gets a copy of its own.
 -- KEYS: 1 generation, 2 journal, 3 delayed, 4-6 ready high/normal/low, 7 retrying, 8.. task hashes
--- ARGV: 1 token, 2 state queued, 3 state scheduled, 4 open tasks at most, 5 unmirrored at most,
+-- ARGV: 1 token, 2 state queued, 3 state scheduled, 4 open tasks at most, 5 unmirrored at most
+--       (-1 = nothing is mirrored here, so nothing is journaled),
 --       then per task: id, request digest, run, lane 1-3, due ms (0 = now), accepted ms, envelope
 -- Returns: per task {created|duplicate|conflict|full, state, journal id, mirrored 0/1, run}
 --   duplicate  this run or a later one is here      conflict  another request holds the id
@@ -10,7 +11,7 @@ local journal, delayed = KEYS[2], KEYS[3]
 local unmirrored = redis.call('XLEN', journal)
 local open = redis.call('ZCARD', delayed)
 for lane = 4, 6 do open = open + redis.call('XLEN', KEYS[lane]) end
-local now = now_ms()
+local now, journaled = now_ms(), ARGV[5] ~= '-1'
 
 local function placed(hash, id)
   if hash.place == 'delayed' then return redis.call('ZSCORE', delayed, id) end
@@ -50,16 +51,15 @@ local function redrive(key, a)
     local word = hash.digest == a.digest and 'duplicate' or 'conflict'
     return {word, hash.state or '', hash.jid or '', hash.mirrored or '0', hash.run}
   end
-  if open >= tonumber(ARGV[4]) or unmirrored >= tonumber(ARGV[5]) then
+  if open >= tonumber(ARGV[4]) or (journaled and unmirrored >= tonumber(ARGV[5])) then
     return {'full', '', '', '0', a.run}
   end
   clear(key, hash, a.id)
-  local jid = redis.call('XADD', journal, '*', 'id', a.id, 'run', a.run, 'kind', 'task',
-    'envelope', a.envelope)
+  local jid = journaled and journal_task(journal, key, a.id, a.run, a.envelope) or ''
   local state = place(key, a)
   local same = hash.run == a.run
   redis.call('HSET', key, 'run', a.run, 'attempt', same and hash.attempt or 0, 'lane', a.lane,
-    'jid', jid, 'gen', ARGV[1], 'mirrored', 0, 'digest', a.digest, 'fresh', 0, 'accepted', a.accepted)
+    'mirrored', 0, 'digest', a.digest, 'fresh', 0, 'accepted', a.accepted)
   if same and hash.cancel then redis.call('HSET', key, 'cancel', 1) end
   open, unmirrored = open + 1, unmirrored + 1
   return {'created', state, jid, '0', a.run}
