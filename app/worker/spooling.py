@@ -145,18 +145,18 @@ class Spooling:
         Raises:
             Unavailable: none could be spooled.
         """
-        if not self._away:
-            log.warning(
-                "The ledger gives no answer (%s): outcomes go to the spool at %s until it is back.",
-                because,
-                self._spool.folder,
-            )
-        self._away = True
         # Before they are readable: draining may be quicker than this very call.
         self._claims |= {
             nonce_of(write): claim for claim, write in zip(claims, writes, strict=True)
         }
         kept = await self._spool.put(writes)
+        if kept and not self._away:
+            self._away = True
+            log.warning(
+                "The ledger gives no answer (%s): outcomes go to the spool at %s until it is back.",
+                because,
+                self._spool.folder,
+            )
         for claim, write in zip(claims[:kept], writes[:kept], strict=True):
             if nonce_of(write) in self._claims:
                 claim.enter(Phase.SPOOLED)
