@@ -28,6 +28,21 @@ class QueueFacts:
     leader: str | None
     ready: int | None
     unacked: int | None
+    policy: Mapping[str, Any]
+    """What a policy adds to the arguments, by its own names (``delivery-limit``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """One node of the broker; sizes in bytes."""
+
+    name: str
+    running: bool
+    memory_alarm: bool
+    disk_alarm: bool
+    disk_free: int
+    disk_limit: int
+    partitioned: bool
 
 
 class Management:
@@ -63,6 +78,14 @@ class Management:
             Unavailable: the API is away, slow or refuses.
         """
         return [_facts(each) for each in await self._get(f"/api/queues/{self._vhost}") or ()]
+
+    async def nodes(self) -> list[NodeFacts]:
+        """Every node of the cluster; needs a user who may monitor.
+
+        Raises:
+            Unavailable: the API is away, slow or refuses.
+        """
+        return [_node(each) for each in await self._get("/api/nodes") or ()]
 
     async def verify_queue(self, name: str) -> QueueFacts:
         """Read the queue back and compare its arguments with ours.
@@ -104,4 +127,22 @@ def _facts(found: Mapping[str, Any]) -> QueueFacts:
         leader=found.get("leader"),
         ready=found.get("messages_ready"),
         unacked=found.get("messages_unacknowledged"),
+        policy=found.get("effective_policy_definition") or {},
     )
+
+
+def _node(found: Mapping[str, Any]) -> NodeFacts:
+    return NodeFacts(
+        name=found["name"],
+        running=bool(found.get("running")),
+        memory_alarm=bool(found.get("mem_alarm")),
+        disk_alarm=bool(found.get("disk_free_alarm")),
+        disk_free=_bytes(found.get("disk_free")),
+        disk_limit=_bytes(found.get("disk_free_limit")),
+        partitioned=bool(found.get("partitions")),
+    )
+
+
+def _bytes(value: object) -> int:
+    # RabbitMQ says "disk_free_monitoring_disabled" where it does not look.
+    return value if isinstance(value, int) else 0

@@ -168,6 +168,20 @@ class RedisConnection:
                 info: dict[str, Any] = await self.redis.info("server")
         return str(info["redis_version"])
 
+    async def info(self) -> dict[str, Any]:
+        """What the server says of itself, by Redis's own names."""
+        with self._translated():
+            async with asyncio.timeout(self._timeout_s):
+                found: dict[str, Any] = await self.redis.info()
+        return found
+
+    async def now_ms(self) -> int:
+        """The server's clock, milliseconds UTC."""
+        with self._translated():
+            async with asyncio.timeout(self._timeout_s):
+                seconds, micros = await self.redis.time()
+        return int(seconds) * 1_000 + int(micros) // 1_000
+
     async def close(self) -> None:
         """Drop every connection."""
         await self.redis.aclose()

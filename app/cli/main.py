@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "rehydrate": "rehydrator.commandline:rehydrate_command",
     "remirror": "app.cli.remirror:remirror",
     "reconcile": "app.cli.reconcile:reconcile",
+    "doctor": "app.cli.doctor:doctor",
     "drill": "app.cli.drill:drill",
     "bench": "app.cli.bench:bench",
     "task": "app.cli.task:task",
