@@ -49,6 +49,12 @@ class Board:
         found = [json.loads(line) for line in lines]
         return [each["task"].split("/")[2] for each in found if each["status"] == 200]
 
+    def tries(self, task_id):
+        """(run, attempt) of each delivery of a task that reached the receiver."""
+        lines = self._arrivals.read_text().splitlines() if self._arrivals.exists() else []
+        found = [json.loads(line) for line in lines]
+        return [(e["run"], e["attempt"]) for e in found if e["task"].endswith(f"/{task_id}")]
+
     def delivery(self, task_id, **more):
         return {
             "taskId": task_id,
@@ -75,6 +81,14 @@ class Board:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
             session.get(self.api + path) as response,
+        ):
+            return response.status, await response.json(content_type=None)
+
+    async def post(self, path, body=None):
+        timeout = aiohttp.ClientTimeout(total=70)
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.post(self.api + path, json=body) as response,
         ):
             return response.status, await response.json(content_type=None)
 
