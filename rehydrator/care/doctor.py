@@ -140,7 +140,7 @@ async def _rabbitmq(settings: Settings, queues: Sequence[str], ledger: str) -> l
     try:
         version = str(underlay(connection).server_properties.get("version", "0"))
         checks = [about_version("rabbitmq", version)]
-        checks += await _or_away("rabbitmq-confirm", "RabbitMQ", lambda: _confirm(connection))
+        checks += await _or_away("rabbitmq-confirm", "RabbitMQ", lambda: _confirm(url))
         checks += await _or_away("rabbitmq-env", "RabbitMQ", lambda: _marker(connection, settings))
         for queue in queues:
             checks += await _or_away(
@@ -155,21 +155,25 @@ async def _rabbitmq(settings: Settings, queues: Sequence[str], ledger: str) -> l
     return checks + await _management(settings, url)
 
 
-async def _confirm(connection: AbstractConnection) -> list[Check]:
-    """One message into a quorum queue of our own and its confirm."""
+async def _confirm(url: str) -> list[Check]:
+    """One message into a quorum queue of our own and its confirm.
+
+    On a connection of its own: a broker with an alarm does not read on.
+    """
     name = f"lifeboat.doctor.{new_token()[:12]}"
     arguments: dict[str, Any] = {"x-queue-type": "quorum", "x-expires": PROBE_EXPIRES_MS}
-    async with broker_call():
-        channel = connection.channel(on_return_raises=True)
-        await channel.initialize()
-        queue = await channel.declare_queue(name, durable=True, arguments=arguments)
-        try:
+    connection = await open_connection(url, "doctor-confirm")
+    try:
+        async with broker_call():
+            channel = connection.channel(on_return_raises=True)
+            await channel.initialize()
+            queue = await channel.declare_queue(name, durable=True, arguments=arguments)
             began_s = time.monotonic()
             await channel.default_exchange.publish(Message(b""), name, mandatory=True)
             took_ms = (time.monotonic() - began_s) * 1_000
-        finally:
             await queue.delete(if_unused=False, if_empty=False)
-            await channel.close()
+    finally:
+        await close_connection(connection)
     sentence = f"A message into a quorum queue was confirmed within {took_ms:.0f} ms."
     return [Check("rabbitmq-confirm", "ok", sentence)]
 
