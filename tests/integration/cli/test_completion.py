@@ -52,16 +52,41 @@ def test_zsh_is_told_what_may_come_next():
     assert "inspect" not in ran.stdout
 
 
-def test_a_command_over_http_carries_no_store():
-    script = (
-        "import sys; sys.argv = ['lifeboat', 'task', '--help']\n"
-        "from app.cli.main import main\n"
-        "main()\n"
-        "print([m for m in ('redis', 'motor', 'aio_pika', 'fastapi') if m in sys.modules], file=sys.stderr)"
-    )
+CARRIES = """
+import atexit, sys
+sys.argv = ["lifeboat", *sys.argv[1:]]
+stores = ("redis", "motor", "aio_pika", "fastapi")
+atexit.register(lambda: print([m for m in stores if m in sys.modules], file=sys.stderr))
+from app.cli.main import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment"),
+    [
+        (("task", "--help"), {}),
+        (
+            (),
+            {
+                "_LIFEBOAT_COMPLETE": "complete_bash",
+                "COMP_WORDS": "lifeboat task c",
+                "COMP_CWORD": "2",
+            },
+        ),
+    ],
+    ids=["run", "completed"],
+)
+def test_a_command_over_http_carries_no_store(arguments, environment):
     ran = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", CARRIES, *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
+    assert ran.stdout
     assert ran.stderr.strip() == "[]"
 
 
