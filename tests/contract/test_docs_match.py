@@ -13,7 +13,7 @@ from app.cli.references import FOLDER, PAGES
 from app.envelope import decode, request_digest
 from app.metrics import Metrics
 from app.names import TaskKey
-from app.registry import Discard, Retry, Suspend, TaskContext, TaskRegistry
+from app.registry import Discard, Retry, Stopped, Suspend, TaskContext, TaskRegistry
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -188,3 +188,23 @@ async def test_the_third_handler_of_the_guide_charges_once(handlers):
     once, bill = handlers["charge_once"], handlers["Charge"](account="ada", cents=5)
     assert await once(bill, context_of(handlers)) == "charged"
     assert await once(bill, context_of(handlers, attempt=2)) == "was charged before"
+
+
+async def test_the_handlers_of_the_guide_share_what_their_lifespan_opens(handlers):
+    handler = handlers["reports"].get("report.write")
+    payload, told = handler.payload(months=["May", "June"]), []
+    async with handler.lifespan() as archive:
+        context = context_of(handlers, state=archive, report=lambda *said: told.append(said))
+        assert await handler.function(*handler.arguments(payload, context)) == 2
+        assert archive.open
+    assert not archive.open
+    assert told == [(0.5, "wrote May"), (1.0, "wrote June")]
+
+
+def test_the_thread_of_the_guide_looks_whether_it_is_wanted(handlers):
+    handler = handlers["registry"].get("report.pages")
+    payload, context = handler.payload(months=["May"]), context_of(handlers)
+    assert handler.function(*handler.arguments(payload, context)) == 3
+    context.stop.set()
+    with pytest.raises(Stopped):
+        handler.function(*handler.arguments(payload, context))
