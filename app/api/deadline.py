@@ -8,8 +8,8 @@ from app.api.errors import TooSlow
 
 
 @asynccontextmanager
-async def within(seconds: float) -> AsyncIterator[None]:
-    """Raise ``TooSlow`` when the time is over."""
+async def within(seconds: float, task_id: str = "") -> AsyncIterator[None]:
+    """Raise ``TooSlow`` when the time is over; ``task_id``: what may have been accepted."""
     deadline = asyncio.timeout(seconds)
     try:
         async with deadline:
@@ -19,5 +19,6 @@ async def within(seconds: float) -> AsyncIterator[None]:
             raise
         raise TooSlow(
             f"No answer within {seconds:.0f} s. What was asked may have happened or not: repeat it"
-            " under the same id."
+            " under the same id.",
+            task_id,
         ) from error

@@ -81,8 +81,16 @@ class NotQuarantined(ApiError):
     """Nothing lies in the quarantine under this id."""
 
 
+class RehydrationNotFound(ApiError):
+    """No run of this id."""
+
+
 class TooSlow(ApiError):
     """The call's own deadline is over; what was asked may have happened or not."""
+
+    def __init__(self, sentence: str, task_id: str) -> None:
+        self.task_id = task_id
+        super().__init__(sentence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +110,7 @@ KINDS: Final[dict[type[Exception], Kind]] = {
     errors.TaskNotFound: Kind(404, "task_not_found", "No such task"),
     QueueNotFound: Kind(404, "queue_not_found", "No such queue"),
     NotQuarantined: Kind(404, "quarantine_not_found", "Not in the quarantine"),
+    RehydrationNotFound: Kind(404, "rehydration_not_found", "No such rehydration"),
     NoSuchMethod: Kind(405, "method_not_allowed", "Method not allowed"),
     RequestTimeout: Kind(408, "request_timeout", "The request came too slowly"),
     errors.IdempotencyConflict: Kind(409, "idempotency_conflict", "The id is taken"),
@@ -163,8 +172,9 @@ def problem(error: Exception) -> dict[str, Any]:
         document["errors"] = [_shown(each) for each in found]
     if isinstance(error, errors.DurabilityNotReached):
         document |= {"taskId": error.task_id, "reached": error.reached}
-    if isinstance(error, errors.AcceptanceUnknown | errors.IdempotencyConflict):
-        document["taskId"] = error.task_id
+    if isinstance(error, errors.AcceptanceUnknown | errors.IdempotencyConflict | TooSlow):
+        # Empty where no task was submitted.
+        document |= {"taskId": error.task_id} if error.task_id else {}
     if isinstance(error, errors.AmbiguousTask):
         document["queues"] = list(error.queues)
     return document

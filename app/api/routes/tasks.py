@@ -57,7 +57,7 @@ class Tasks:
         given = media_type(request, JSON, ENVELOPE)
         raw = await read_body(request, self._body_bytes_max)
         prepared = self._prepared(request, given, raw)
-        async with within(self._submit_within_s):
+        async with within(self._submit_within_s, prepared.envelope.task_id):
             receipt = await self._task_queue.submit(prepared)
         self._accepting.count(receipt)
         wait_s = wait_preferred(request.headers.getlist("prefer"), self._wait_max_s)

@@ -120,11 +120,13 @@ async def test_a_redis_that_refuses_writes_is_away_too(
 ):
     api = await reached(start, private_redis, rabbitmq_url)
     async with stores_of(settings_of(redis_url=private_redis.url)) as stores:
+        await stores.looked_at_everything()
         await stores.redis.redis.config_set("maxmemory", "1")
         answer = await api.submit()
         assert (answer.status, answer.document["acceptedBy"]) == (202, "rabbitmq")
         task_id = answer.document["taskId"]
         assert (await api.get(f"/v1/tasks/{task_id}")).code == "unavailable"
+        assert (await api.get("/v1/tasks/never-submitted")).code == "task_not_found"
 
 
 async def test_the_api_is_ready_while_a_submit_would_be_accepted(fallen):

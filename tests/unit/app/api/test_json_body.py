@@ -3,7 +3,7 @@
 import pytest
 
 from app.api.errors import MalformedJson
-from app.api.json_body import parse, parse_object
+from app.api.json_body import parse, parse_array, parse_lines, parse_object
 from app.errors import InvalidTask
 
 
@@ -58,3 +58,29 @@ def test_an_integer_beyond_64_bit_is_refused_not_rounded(number):
 def test_a_body_must_be_an_object(raw):
     with pytest.raises(InvalidTask, match="JSON object"):
         parse_object(raw, 64)
+
+
+def test_items_of_an_array_are_judged_one_by_one():
+    deep = b'{"a":' * 4 + b"1" + b"}" * 4
+    good, no_object, too_deep = parse_array(b'[{"a":{"b":1}},7,%s]' % deep, 3)
+    assert good == {"a": {"b": 1}}
+    assert [each.problems[0].pointer for each in (no_object, too_deep)] == ["#", "#/a/a/a"]
+
+
+def test_an_integer_too_large_spoils_its_item_alone():
+    bad, good = parse_array(b'[{"a":18446744073709551616},{"a":18446744073709551615}]', 3)
+    assert bad.problems[0].pointer == "#/a"
+    assert good == {"a": 18446744073709551615}
+
+
+@pytest.mark.parametrize("raw", [b"", b"[", b'[{"a":1,"a":2}]', b"[{}] []"])
+def test_an_array_that_is_no_json_is_refused_whole(raw):
+    with pytest.raises(MalformedJson):
+        parse_array(raw, 3)
+
+
+def test_lines_are_judged_one_by_one():
+    first, second, third = parse_lines(b'{"a":1}\r\n\n{"a":1,"a":2}\n[]\n', 3)
+    assert first == {"a": 1}
+    assert isinstance(second, MalformedJson)
+    assert isinstance(third, InvalidTask)
