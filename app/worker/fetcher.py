@@ -58,7 +58,7 @@ class Fetcher:
 
     @property
     def is_live(self) -> bool:
-        """Whether the loop has come round lately, or has not begun: a spool is drained first."""
+        """Whether the loop has come round lately, or waits for its stores to begin."""
         return not self._begun or monotonic_ms() - self._polled_ms < LIVE_WITHIN_MS
 
     @property

@@ -62,7 +62,6 @@ class Spooling:
         self._in_hand = 0
         self._in_hand_bytes = 0
         self._more = asyncio.Event()
-        self._looked = asyncio.Event()
         self._stage = Stage("The spool", self._write, items_max=BATCH_MAX, lanes=LANES)
 
     @property
@@ -108,14 +107,6 @@ class Spooling:
             error = failed.exceptions[0]
             raise Fatal(str(error)) from error
 
-    async def first_look(self) -> None:
-        """Wait until what was found at the start is in the ledger, or the ledger gave no answer.
-
-        Asked before that, the ledger would have these tasks run again.
-        """
-        if self.count:
-            await self._looked.wait()
-
     def close(self) -> None:
         """Let go of the files; what waits is the next worker's."""
         if self.count:
@@ -129,6 +120,8 @@ class Spooling:
 
     async def ask(self, keys: Sequence[TaskKey]) -> Mapping[TaskKey, Standing]:
         """The ledger's ``ask``, for tasks of which nothing waits here.
+
+        Asked too early it would have a dead worker's tasks run again although they have ended.
 
         Raises:
             Unavailable: also while the outcome of one of them is not in the ledger yet.
@@ -197,7 +190,6 @@ class Spooling:
             await self._open([each for each in batch if not each.written])
         except Unavailable:
             self._away = True
-            self._looked.set()
             raise
         await self._spool.forget(batch)
         self._in_hand -= len(batch)
@@ -205,7 +197,6 @@ class Spooling:
         self._slots.halt(self._spool.full)
         self._more.set()
         if not self.count:
-            self._looked.set()
             log.info("The ledger has every outcome of the spool.")
         return []
 

@@ -5,9 +5,9 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable
 from typing import Final
 
+from app.broker.cancelled import CancelledTasks
 from app.broker.connection import RedisConnection
 from app.broker.presence import Presence, WorkerItem
 from app.clock import now_ms
@@ -163,14 +163,18 @@ class Worker:
             asyncio.create_task(each, name=name)
             for name, each in (
                 ("watch", watch_queues(self._ledger, self.serve, queue=queue, tenant=tenant)),
-                ("fetcher", self._after_spool(self._fetcher.run)),
-                ("reclaimer", self._after_spool(self._reclaimer.run)),
+                ("fetcher", self._fetcher.run()),
+                ("reclaimer", self._reclaimer.run()),
                 ("promoter", self._promoter.run()),
                 ("resumer", self._resumer.run()),
             )
         ]
         keeping = [
             asyncio.create_task(self._heartbeat.run(), name="heartbeat"),
+            asyncio.create_task(
+                self._heartbeat.heed(CancelledTasks(self._redis, self._settings.env)),
+                name="cancels",
+            ),
             asyncio.create_task(self._settler.run(), name="settler"),
             asyncio.create_task(self._spooling.run(), name="spool"),
             asyncio.create_task(self._admission.run(), name="admission"),
@@ -190,12 +194,10 @@ class Worker:
         for task in ended:
             task.result()
 
-    async def _after_spool(self, loop: Callable[[], Awaitable[None]]) -> None:
-        await self._spooling.first_look()
-        await loop()
-
     async def serve(self, name: QueueName) -> None:
-        """Work on one more queue."""
+        """Work on one more queue; asked again nothing changes."""
+        if any(work.name == name for work in self.works):
+            return
         log.info("Working on queue %s of tenant %s.", name.queue, name.tenant)
         self.works.append(QueueWork(self._redis, self._ledger, self._settings, name, self.slots))
         self._announcer.changed()
