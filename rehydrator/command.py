@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import Final
 
 from app.clock import now_ms
-from app.errors import RehydrationRunning, Unavailable, UnknownQueue
+from app.errors import LifeboatError, RehydrationRunning, Unavailable, UnknownQueue
 from app.names import QueueName, is_queue, new_task_id
 from app.settings import Settings
+from app.task_queue import rehydrations
 from mirror.topology import Topology
 from rehydrator.lease import Lease
 from rehydrator.redis_queue import Stores
@@ -21,7 +22,7 @@ from rehydrator.stores import open_stores
 
 log = logging.getLogger(__name__)
 
-RUN_LEASE: Final = "rehydrate"
+RUN_LEASE: Final = rehydrations.RUN_LEASE
 RUN_LEASE_MS: Final = 5_000
 """Short: a run that was killed must not keep the next one waiting."""
 CHECKPOINT_S: Final = 1.0
@@ -36,8 +37,11 @@ async def rehydrate(
     on_progress: Told,
     *,
     patience: Patience | None = None,
+    id: str | None = None,
 ) -> Report:
     """Look at every copy once, restore what Redis lost, let go what is finished; the report.
+
+    ``id``: of the record that was made for this run.
 
     Raises:
         SettingsError: a store is not configured.
@@ -51,7 +55,7 @@ async def rehydrate(
         stores, topology = open_stores(settings, closing, process="rehydrate")
         await _reach(patience, stores.ledger.open, stores.redis.ping, topology.declare)
         async with _exclusive(stores):
-            run = _Run(stores, topology, request, on_progress, patience)
+            run = _Run(stores, topology, request, on_progress, patience, id or new_task_id())
             return await run.run()
 
 
@@ -65,6 +69,7 @@ class _Run:
         request: RunRequest,
         on_progress: Told,
         patience: Patience,
+        id: str,
     ) -> None:
         self._stores = stores
         self._topology = topology
@@ -73,12 +78,15 @@ class _Run:
         self._patience = patience
         self._runs: list[QueueRun] = []
         self._report = Report(
-            id=new_task_id(),
+            id=id,
             state="running",
             started_at_ms=now_ms(),
             dry_run=request.dry_run,
             queue=request.queue,
             tenant=request.tenant,
+            since_ms=request.since_ms,
+            task_ids=tuple(sorted(request.task_ids)),
+            rate=request.rate,
         )
 
     async def run(self) -> Report:
@@ -88,9 +96,11 @@ class _Run:
         try:
             for queue, names in (await self._queues()).items():
                 problems += await self._run_queue(queue, names)
-        except BaseException:
+        except BaseException as error:
             checkpoints.cancel()
-            await self._record(replace(self._now(), state="failed", finished_at_ms=now_ms()))
+            why = str(error) if isinstance(error, LifeboatError) else "It was stopped half-way."
+            failed = replace(self._now(), state="failed", finished_at_ms=now_ms(), problems=(why,))
+            await self._record(failed)
             raise
         checkpoints.cancel()
         report = self._now().ended(now_ms(), tuple(problems))
@@ -140,7 +150,7 @@ class _Run:
 
     async def _record(self, report: Report) -> None:
         try:
-            await self._stores.ledger.put_rehydration(report.record())
+            await self._stores.ledger.put_rehydration(report.record(now_ms()))
         except Unavailable as error:
             log.warning("The run's record was not written (%s).", error.detail)
 

@@ -14,6 +14,7 @@ from mirror.topology import Topology
 from rehydrator.redis_queue import Stores
 from rehydrator.service import QueueService
 from rehydrator.stores import open_stores, place
+from rehydrator.wishes import serve_wishes
 
 
 async def run_rehydrator(settings: Settings, *, queue: str | None = None) -> None:
@@ -57,6 +58,7 @@ async def _serve(stores: Stores, topology: Topology, queue: str | None) -> None:
                     running.create_task(service.run(), name=f"rehydrator {name.queue}")
                 service.meet(name)
 
+            running.create_task(serve_wishes(settings, stores.ledger, queue), name="rehydrations")
             await watch_queues(stores.ledger, found, queue=queue)
     except BaseExceptionGroup as errors:
         # One queue's Fatal sentence is what the process stops with.

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 
 from app.ledger.records import RehydrationRecord
 from app.names import TaskKey
+from app.task_queue.rehydrations import shown
 
 State = Literal["running", "complete", "partial", "failed"]
 
@@ -31,6 +32,9 @@ class Report:
     dry_run: bool = False
     queue: str | None = None
     tenant: str | None = None
+    since_ms: int | None = None
+    task_ids: tuple[str, ...] = ()
+    rate: float | None = None
     total: int = 0
     restored: int = 0
     present: int = 0
@@ -75,18 +79,10 @@ class Report:
         )
 
     def document(self) -> dict[str, Any]:
-        """As contract section 4 has it."""
-        return {
-            "id": self.id,
-            "state": self.state,
-            "seen": self.seen,
-            "total": self.total,
-            **self.counts(),
-            "startedAt": self.started_at_ms,
-            "finishedAt": self.finished_at_ms,
-        }
+        """As the API shows it too."""
+        return shown(self.record(self.started_at_ms))
 
-    def record(self) -> RehydrationRecord:
+    def record(self, updated_at_ms: int) -> RehydrationRecord:
         """As the ledger keeps it."""
         return RehydrationRecord(
             id=self.id,
@@ -97,6 +93,11 @@ class Report:
             queue=self.queue,
             tenant=self.tenant,
             counts={"seen": self.seen, "total": self.total, **self.counts()},
+            since_ms=self.since_ms,
+            task_ids=list(self.task_ids),
+            rate=self.rate,
+            problems=list(self.problems),
+            updated_at_ms=updated_at_ms,
         )
 
 

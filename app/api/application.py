@@ -20,9 +20,11 @@ from app.api.routes import (
     parked,
     quarantine,
     queues,
+    rehydrations,
     tasks,
     workers,
 )
+from app.api.routes.rehydrations import RehydrateBody
 from app.api.schemas import components
 from app.errors import InvalidTask, LifeboatError
 from app.metrics import Metrics
@@ -35,7 +37,7 @@ CALLS_A_LOOK: Final = 4
 CALLS_AN_ACTION: Final = 8
 ACT_WITHIN_S: Final = 120
 """For what is done to any number of tasks; asked again, it goes on where it was."""
-BODIES: Final = (SubmitTask, RedriveBody, SelectionBody, DiscardBody, ClearBody)
+BODIES: Final = (SubmitTask, RedriveBody, SelectionBody, DiscardBody, ClearBody, RehydrateBody)
 
 
 class Application(FastAPI):
@@ -81,6 +83,7 @@ def create_application(settings: Settings, task_queue: TaskQueue, metrics: Metri
     mirror.add_routes(application, task_queue, look_within_s)
     workers.add_routes(application, task_queue, look_within_s)
     quarantine.add_routes(application, task_queue, rules, accepting, act_within_s)
+    rehydrations.add_routes(application, task_queue, bodies, look_within_s)
     health.add_routes(application, task_queue, metrics)
     return application
 

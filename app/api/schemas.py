@@ -198,6 +198,34 @@ class QuarantinedCopies(_Shown):
     cursor: str | None
 
 
+class Rehydration(_Shown):
+    """A run that brings back what Redis lost; ``total`` is an estimate until it has ended."""
+
+    id: str
+    state: Literal["requested", "running", "complete", "partial", "failed"]
+    dry_run: bool
+    queue: str | None
+    tenant: str | None
+    seen: int
+    total: int
+    restored: int
+    present: int
+    finished: int
+    cancelled: int
+    expired: int
+    quarantined: int
+    started_at: int
+    finished_at: int | None
+    problems: list[str]
+
+
+class Rehydrations(_Shown):
+    """A list of runs."""
+
+    items: list[Rehydration]
+    cursor: str | None
+
+
 class Queues(_Shown):
     """A list of queues."""
 

@@ -19,6 +19,7 @@ from app.ledger.records import (
     QuarantineRecord,
     QueueRecord,
     RecordQuery,
+    RehydrationRecord,
     Standing,
 )
 from app.lifecycle import wait_for
@@ -138,6 +139,30 @@ class LedgerGate:
     async def count_quarantined(self) -> int:
         """How many copies lie unresolved in the quarantine."""
         return await self._pass(self._ledger.count_quarantined)
+
+    async def acquire_lease(self, name: str, owner: str, ttl_ms: int) -> bool:
+        """Take a free, expired or own lease."""
+        return await self._pass(lambda: self._ledger.acquire_lease(name, owner, ttl_ms))
+
+    async def release_lease(self, name: str, owner: str) -> None:
+        """Give a lease back."""
+        await self._pass(lambda: self._ledger.release_lease(name, owner))
+
+    async def put_rehydration(self, record: RehydrationRecord) -> None:
+        """Write a run's record."""
+        await self._pass(lambda: self._ledger.put_rehydration(record))
+
+    async def replace_rehydration(self, record: RehydrationRecord, *, expected: str) -> bool:
+        """Write a run's record over one in the state ``expected``; whether there was such a one."""
+        return await self._pass(lambda: self._ledger.replace_rehydration(record, expected=expected))
+
+    async def rehydrations(self, limit: int) -> list[RehydrationRecord]:
+        """The latest runs, newest first."""
+        return await self._pass(lambda: self._ledger.rehydrations(limit))
+
+    async def get_rehydration(self, id: str) -> RehydrationRecord | None:
+        """One run."""
+        return await self._pass(lambda: self._ledger.get_rehydration(id))
 
     async def _pass(self, call: Callable[[], Awaitable[T]]) -> T:
         if self._away_because:

@@ -38,6 +38,7 @@ from app.task_queue.quarantining import Quarantine
 from app.task_queue.receipt import Receipt
 from app.task_queue.recording import Recorder
 from app.task_queue.redriving import Parked
+from app.task_queue.rehydrations import Rehydrations
 from app.task_queue.request import Prepared
 from app.task_queue.submitting import Submitter
 from app.task_queue.views import is_finished
@@ -89,6 +90,7 @@ class TaskQueue:
             settings.tenant,
             mirrored=settings.rabbitmq_url is not None,
         )
+        self.rehydrations = Rehydrations(self._ledger)
         self._must_stop = asyncio.Event()
         self._because: Fatal | None = None
 

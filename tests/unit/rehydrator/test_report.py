@@ -67,8 +67,8 @@ def test_all_accounted_for_means_that_the_total_was_seen():
     assert (partly.state, partly.total, partly.problems) == ("partial", 9, ("The ledger is away.",))
 
 
-def test_the_document_has_the_contracts_members():
+def test_the_document_has_the_members_of_the_api():
     assert list(report().document()) == [
         "id", "state", "seen", "total", "restored", "present", "finished", "cancelled", "expired",
-        "quarantined", "startedAt", "finishedAt",
+        "quarantined", "startedAt", "finishedAt", "dryRun", "queue", "tenant", "problems",
     ]  # fmt: skip
