@@ -101,7 +101,9 @@ class Metrics:
         )
         self.workers = gauge("workers", "Workers that poll the queue.")
         self.reconcile_findings = gauge(
-            "reconcile_findings", "Differences between the stores at the last comparison.", "name"
+            "reconcile_findings",
+            "Differences between the stores. Set by no process: `lifeboat reconcile` prints them.",
+            "name",
         )
         Info("lifeboat_build", "Which Lifeboat this is.", registry=registry).info(
             {"version": __version__}

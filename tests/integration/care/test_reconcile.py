@@ -198,6 +198,22 @@ async def test_what_is_in_order_at_the_second_look_is_no_finding(ward):
     assert names(found) == [(Name.MIRRORED_NOT_LIVE, "b", 1)]
 
 
+async def test_what_only_the_second_look_sees_is_not_repaired(ward):
+    await ward.copy(envelope("early"))
+    coming = []
+
+    def told(sentence):
+        if "again" in sentence:
+            coming.append(asyncio.create_task(ward.copy(envelope("late"))))
+
+    waits = Waits(between_s=1, hand_over_s=20, stores_s=15)
+    found = await run(ward, told=told, waits=waits, repair=True)
+    assert coming
+    assert names(found) == [(Name.MIRRORED_NOT_LIVE, "early", 1)]
+    assert await ward.broker.ready_ids() == ["early"]
+    assert await ward.ready() == 2
+
+
 async def test_beside_a_working_rehydrator_there_is_nothing_to_find(ward):
     async with ward.service() as service:
         await ward.accept(*many(20))

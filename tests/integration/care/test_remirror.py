@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from app.broker.survey import PAGE
 from app.errors import EnvMismatch, UnknownQueue
 from app.lifecycle import cancel
 from app.metrics import Metrics
@@ -177,6 +178,17 @@ async def test_a_wipe_of_redis_meanwhile_leaves_nothing_to_do(ward):
     report = await run(ward, wipe)
     await wiped[0]
     assert report.complete
+
+
+async def test_the_journal_never_runs_far_ahead_of_the_confirms(ward, monkeypatch):
+    monkeypatch.setattr("rehydrator.care.remirror.AHEAD_MAX", 50)
+    await ward.accept(*many(600))
+    await ward.delete_queue()
+    ahead = []
+    report = await run(ward, lambda now: ahead.append(now.journaled - now.confirmed))
+    assert report.confirmed == 600
+    # A page more than allowed, at the most.
+    assert max(ahead) < 50 + PAGE
 
 
 async def test_another_tenant_or_queue_is_left_alone(ward):
