@@ -2,9 +2,10 @@
 
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,13 +58,14 @@ class Place:
         """The producer's verbs."""
         return Intake(self.redis, session.keys, queue_max=NO_LIMIT, unmirrored_max=NO_LIMIT)
 
-    async def fill(self, submissions: list[Submission]) -> QueueSession:
+    async def fill(self, submissions: Iterable[Submission]) -> QueueSession:
         """Enqueue tasks; the session they were enqueued under."""
         session = self.session()
         token = await session.token()
         intake = self.intake(session)
-        for start in range(0, len(submissions), TASKS_A_FILL):
-            await intake.enqueue(token, submissions[start : start + TASKS_A_FILL])
+        coming = iter(submissions)
+        while batch := list(islice(coming, TASKS_A_FILL)):
+            await intake.enqueue(token, batch)
         return session
 
     async def declare_topology(self) -> None:

@@ -1,17 +1,20 @@
 """``run``: a real worker with a task that does nothing, beside a bare reader of a stream."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from itertools import islice
 from typing import Any, Final
 
 from redis.asyncio import Redis
 
 from app.bench.drain import drain
-from app.bench.ground import Ground
+from app.bench.ground import Ground, Place
 from app.bench.handlers import REGISTRY
 from app.bench.material import submissions
 from app.bench.measure import Amount, Bench, Sides
+from app.broker.intake import Submission
+from app.names import TaskKey
 from app.stack.process import StackError
 
 RATE: Final = 3_000.0
@@ -39,8 +42,8 @@ async def _open(ground: Ground) -> AsyncIterator[Sides]:
 async def _work(ground: Ground, count: int) -> float:
     """From the first task settled to the last, as the ready stream shows them leave."""
     async with ground.place() as place:
-        tasks = submissions(place.name, count)
-        session = await place.fill(tasks)
+        keys: list[TaskKey] = []
+        session = await place.fill(_sampled(place, count, keys))
         lane = session.keys.lanes[1]
         worker = place.process("worker", "--app", REGISTRY)
 
@@ -48,7 +51,6 @@ async def _work(ground: Ground, count: int) -> float:
             return int(await place.redis.redis.xlen(lane))
 
         rate = await drain(worker, left)
-        keys = [each.envelope.key for each in tasks[:: max(1, count // KEYS_A_LOOK)]]
         standings = await place.ledger.ask(keys)
         done = sum(1 for key in keys if key in standings and standings[key].is_finished(1))
         if done < len(keys):
@@ -56,16 +58,25 @@ async def _work(ground: Ground, count: int) -> float:
         return rate
 
 
+def _sampled(place: Place, count: int, keys: list[TaskKey]) -> Iterator[Submission]:
+    """Tasks to submit; the keys of some, evenly spread, go to ``keys``."""
+    every = max(1, count // KEYS_A_LOOK)
+    for number, each in enumerate(submissions(place.name, count)):
+        if number % every == 0:
+            keys.append(each.envelope.key)
+        yield each
+
+
 async def _read(ground: Ground, count: int) -> float:
     """XREADGROUP and XACK, nothing else, over a plain stream of the same envelopes."""
     async with ground.place() as place:
         redis: Redis = place.redis.redis
         await redis.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
-        bodies = [each.envelope.raw for each in submissions(place.name, count)]
-        for start in range(0, count, FILL):
+        coming = submissions(place.name, count)
+        while batch := list(islice(coming, FILL)):
             pipeline = redis.pipeline(transaction=False)
-            for body in bodies[start : start + FILL]:
-                pipeline.xadd(STREAM, {"envelope": body})
+            for each in batch:
+                pipeline.xadd(STREAM, {"envelope": each.envelope.raw})
             await pipeline.execute()
         done, started = 0, time.perf_counter()
         while done < count:

@@ -69,7 +69,7 @@ async def _enqueue(place: Place, seconds: float) -> float:
     elapsed, accepted = 0.0, 0
     while elapsed < seconds:
         for _ in range(CALLS_PREPARED):
-            batch = submissions(place.name, TASKS_A_CALL)
+            batch = list(submissions(place.name, TASKS_A_CALL))
             started = time.perf_counter()
             await intake.enqueue(token, batch)
             elapsed += time.perf_counter() - started
