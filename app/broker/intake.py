@@ -151,7 +151,9 @@ class Intake:
         """Mark a task as cancelled: (run, request digest, was it open), None if unknown here."""
         keys = self._keys
         reply = await self._redis.script(
-            "mark_cancel", [keys.generation, keys.task(task_id)], [token]
+            "mark_cancel",
+            [keys.generation, keys.task(task_id)],
+            [token, TaskState.RUNNING, keys.cancelled_channel, task_id],
         )
         return (int(reply[0]), reply[1].decode(), reply[2] != b"") if reply else None
 

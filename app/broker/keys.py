@@ -74,6 +74,11 @@ class QueueKeys:
         """Pub/sub channel that tells which tasks are finished: ids, one a line."""
         return self.prefix + "finished"
 
+    @property
+    def cancelled_channel(self) -> str:
+        """Pub/sub channel that tells which running tasks are to be cancelled: an id."""
+        return self.prefix + "cancelled"
+
     def task(self, task_id: str) -> str:
         """Hash: one task (state, run, attempt, place, entry, lane, jid, mirrored, ...)."""
         return f"{self.prefix}task:{task_id}"

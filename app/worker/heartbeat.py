@@ -5,7 +5,9 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from app.broker.cancelled import CancelledTasks
 from app.errors import StaleGeneration, Unavailable
+from app.lifecycle import cancel
 from app.worker.claim import (
     Claim,
     Phase,
@@ -44,6 +46,28 @@ class Heartbeat:
         while True:
             await asyncio.sleep(self._lease_ms / BEATS_A_LEASE / 1000)
             await self.renew([claim for work in self._works for claim in work.claims.values()])
+
+    async def heed(self, cancelled: CancelledTasks) -> None:
+        """Renew at once the lease of what somebody cancels, to meet the mark; until cancelled."""
+        ids: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        following = asyncio.create_task(
+            cancelled.follow(lambda channel, task_id: ids.put_nowait((channel, task_id)))
+        )
+        try:
+            while True:
+                channel, task_id = await ids.get()
+                await self.renew(self._running(channel, task_id))
+        finally:
+            await cancel(following)
+
+    def _running(self, channel: str, task_id: str) -> list[Claim]:
+        return [
+            claim
+            for work in self._works
+            if work.session.keys.cancelled_channel == channel
+            for claim in work.claims.values()
+            if claim.entry.task_id == task_id and claim.phase is Phase.RUNNING
+        ]
 
     async def renew(self, claims: Sequence[Claim]) -> None:
         """Renew now; a claim whose Redis is away keeps the deadline it had."""

@@ -1,9 +1,14 @@
 """``mark_cancel.lua`` and those who meet the mark: the task keeps its place until it is settled."""
 
+import asyncio
+
+from app.broker.cancelled import CancelledTasks
 from app.broker.delivery import PutOff
+from app.lifecycle import cancel
 from app.state import TaskState
 from tests.support.broker import FAR_MS, settle_of, settle_unseen
 from tests.support.envelopes import envelope
+from tests.support.eventually import eventually
 
 
 async def test_an_unknown_task_is_told_apart(broker):
@@ -41,6 +46,24 @@ async def test_a_settled_task_is_not_marked(broker):
         False,
     )
     assert "cancel" not in await broker.task()
+
+
+async def test_whoever_runs_it_is_told_and_nobody_else(broker):
+    told = []
+    following = asyncio.create_task(
+        CancelledTasks(broker.redis, broker.env).follow(lambda *said: told.append(said))
+    )
+    await broker.running("runs")
+    await broker.submit(envelope("waits"))
+
+    async def is_told():
+        for each in ("waits", "runs"):
+            await broker.intake.mark_cancel(broker.token, each)
+        return told
+
+    await eventually(is_told)
+    assert set(told) == {(broker.keys.cancelled_channel, "runs")}
+    await cancel(following)
 
 
 async def test_start_meets_the_mark_and_counts_nothing(broker):

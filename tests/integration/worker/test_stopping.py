@@ -77,6 +77,24 @@ async def test_what_a_cancelled_thread_returns_is_dropped(house, stubborn):
     assert (await house.finished()).state == "cancelled"
 
 
+async def test_a_cancel_reaches_its_handler_at_once(house):
+    """Not only when the lease is renewed next, in ten minutes."""
+    house.mail.do = lambda _payload, _context: asyncio.sleep(60)
+    await house.submit(envelope("a", timeoutMs=60_000), envelope("b", timeoutMs=60_000))
+    house.worker(lease_ms=3_600_000)
+    await eventually(lambda: len(house.mail.calls) == 2)
+
+    async def is_stopped():
+        # Again each time: the worker may not listen yet.
+        await house.intake.mark_cancel(await house.token(), "a")
+        return house.mail.cancelled
+
+    await eventually(is_stopped)
+    await house.ends("a", state="cancelled")
+    assert house.mail.cancelled == ["a"]
+    assert await house.is_state("b", "running")
+
+
 async def test_a_thread_is_told_that_its_time_is_over(house, thread):
     await house.submit_one(timeoutMs=100, retry={"maxAttempts": 1})
     house.worker(registry=thread.registry())
