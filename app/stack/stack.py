@@ -1,6 +1,7 @@
 """A set of private servers, started in parallel and ended together."""
 
 import asyncio
+import os
 from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
@@ -82,6 +83,8 @@ class Stack:
     def environment(self) -> dict[str, str]:
         """The ``LIFEBOAT_*`` variables that point a process at these servers."""
         named = {}
+        if not os.environ.get("LIFEBOAT_SPOOL_DIR"):
+            named["LIFEBOAT_SPOOL_DIR"] = str(self.folder / "spool")
         if self.redis in self.servers:
             named["LIFEBOAT_REDIS_URL"] = self.redis.url
         if self.rabbitmq in self.servers:
