@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import takewhile
 from typing import Any, Final, TypeVar
 
 from app.broker.intake import Intake
@@ -248,7 +249,9 @@ class _QueueRemirror:
         reached = await self._insist(self._recovery.watermark)
         passed = []
         if reached is not None and reached[0] == token:
-            passed = [jid for jid in self._awaited if order(jid) <= order(reached[1])]
+            mark = order(reached[1])
+            # Nearly in the order of their ids: what stands behind a later one waits with it.
+            passed = list(takewhile(lambda jid: order(jid) <= mark, self._awaited))
         if not passed:
             # The watermark is read without the token: it may be another history's.
             await self._insist(partial(self._recovery.inspect, token, []))
