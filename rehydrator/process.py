@@ -11,6 +11,7 @@ from app.sessions import watch_queues
 from app.settings import Settings
 from mirror.publisher import Publisher
 from mirror.topology import Topology
+from rehydrator.keeper import QuarantineKeeper
 from rehydrator.redis_queue import Stores
 from rehydrator.service import QueueService
 from rehydrator.stores import open_stores, place
@@ -58,6 +59,7 @@ async def _serve(stores: Stores, topology: Topology, queue: str | None) -> None:
                     running.create_task(service.run(), name=f"rehydrator {name.queue}")
                 service.meet(name)
 
+            running.create_task(QuarantineKeeper(stores).run(), name="quarantine")
             running.create_task(serve_wishes(settings, stores.ledger, queue), name="rehydrations")
             await watch_queues(stores.ledger, found, queue=queue)
     except BaseExceptionGroup as errors:

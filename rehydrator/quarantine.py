@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
-from app.amqp.message import Publication
+from app.amqp.message import Copy, Publication, Unreadable, read_copy
 from app.amqp.topology import QUARANTINE
 from app.clock import now_ms
 from app.ledger.ledger import Ledger
@@ -18,6 +18,8 @@ from rehydrator.holdings import Suspect
 
 ID_HEADER: Final = "x-quarantine-id"
 REASON_HEADER: Final = "x-quarantine-reason"
+DEAD_LETTERED: Final = "DEAD_LETTERED"
+"""The reason where the broker itself put a copy aside."""
 UNKNOWN_TYPE: Final = "lifeboat.unknown"
 PUBLISH_WITHIN_MS: Final = 5_000
 BODY_MAX: Final = 8 * 1_048_576
@@ -65,6 +67,38 @@ def record_of(suspect: Suspect, at_ms: int) -> QuarantineRecord:
         task_id=suspect.task_id[:HEADER_MAX],
         headers=headers,
         body=suspect.delivery.body[:BODY_MAX],
+        at_ms=at_ms,
+    )
+
+
+def id_of_message(headers: Mapping[str, Any], body: bytes, message_id: str | None) -> str:
+    """Whose record a message in the quarantine is; dead letters come without a name of one."""
+    given = headers.get(ID_HEADER)
+    if isinstance(given, str) and given:
+        return given
+    name = message_id or hashlib.sha256(body).hexdigest()
+    return str(uuid5(NAMESPACE_URL, f"lifeboat-quarantine:{QUARANTINE}/{name}"))
+
+
+def record_of_message(
+    id: str, headers: Mapping[str, Any], body: bytes, message_type: str | None, at_ms: int
+) -> QuarantineRecord:
+    """A record made of a message that has none."""
+    found = read_copy(headers, body, message_type)
+    names = ("", "", "")
+    if isinstance(found, Copy):
+        names = (found.envelope.tenant, found.envelope.queue, found.envelope.task_id)
+    elif isinstance(found, Unreadable):
+        names = (found.tenant, found.queue, found.task_id)
+    reason = headers.get(REASON_HEADER)
+    return QuarantineRecord(
+        id=id,
+        reason=reason if isinstance(reason, str) else DEAD_LETTERED,
+        tenant=names[0][:HEADER_MAX],
+        queue=names[1][:HEADER_MAX],
+        task_id=names[2][:HEADER_MAX],
+        headers=plain_headers(headers),
+        body=body[:BODY_MAX],
         at_ms=at_ms,
     )
 
