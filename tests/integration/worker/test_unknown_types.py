@@ -1,13 +1,15 @@
 """A type that a worker does not know: given back, suspended, or run by one who knows it."""
 
 import asyncio
+import time
 
 import pytest
 
+from app.broker.presence import Presence, WorkerItem
 from app.registry import Suspend, TaskRegistry
-from app.worker import resuming, unknown
+from app.worker import presence, resuming, unknown
 from app.worker.presence import Neighbours
-from tests.integration.worker.house import TYPE
+from tests.integration.worker.house import NAME, TYPE
 from tests.support.envelopes import envelope
 from tests.support.eventually import eventually
 
@@ -92,6 +94,26 @@ async def test_while_another_worker_knows_it_it_is_given_back_for_it_however_lon
     assert not await is_suspended(house, "second")
     busy.set()
     await house.ends("second", "succeeded")
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_before_it_is_suspended_the_worker_looks_once_more_for_one_who_knows_it(
+    house, monkeypatch
+):
+    monkeypatch.setattr(presence, "KNOWN_FOR_MS", 3_600_000)
+    ignorant(house)
+    await house.submit_one()
+    await eventually(lambda: is_given_back(house))
+    now = time.time_ns() // 1_000_000
+    item = WorkerItem("new", (NAME,), (TYPE,), 1, 1, now, now)
+    await Presence(house.redis, house.env).announce(item, 3_600_000)
+    first = (await house.fields())["unknown_since"]
+
+    async def began_anew():
+        return int((await house.fields()).get("unknown_since", first)) - int(first) >= 600
+
+    await eventually(began_anew)
+    assert not await is_suspended(house)
 
 
 @pytest.mark.usefixtures("impatient")
