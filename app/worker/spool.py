@@ -63,6 +63,8 @@ class Spool:
         self.folder = folder
         self.full = False
         """The last outcome did not fit."""
+        self.count = 0
+        """How many outcomes wait for the ledger."""
         self._header = header
         self._bytes_max = bytes_max
         self._metrics = metrics
@@ -85,11 +87,6 @@ class Spool:
             metrics=metrics,
             adopt_ledger=settings.adopt_ledger,
         )
-
-    @property
-    def count(self) -> int:
-        """How many outcomes wait for the ledger."""
-        return self._waiting.total()
 
     def holds(self, key: TaskKey) -> bool:
         """Whether an outcome of this task waits here."""
@@ -156,7 +153,7 @@ class Spool:
                 each.file.recorded += 1
                 if (full := each.write.key.full) in self._waiting:
                     self._waiting[full] -= 1
-                    self._gauge(each.write.key, -1)
+                    self._step(each.write.key, -1)
                     if not self._waiting[full]:
                         del self._waiting[full]
             for file in [file for file in self._files if file.is_over]:
@@ -250,9 +247,10 @@ class Spool:
     def _note(self, writes: Sequence[Write]) -> None:
         for write in writes:
             self._waiting[write.key.full] += 1
-            self._gauge(write.key, 1)
+            self._step(write.key, 1)
 
-    def _gauge(self, key: TaskKey, step: int) -> None:
+    def _step(self, key: TaskKey, step: int) -> None:
+        self.count += step
         self._metrics.spooled_outcomes.labels(key.tenant, key.queue).inc(step)
 
     def _path(self) -> Path:
