@@ -6,6 +6,7 @@ to pamqp; the tests compare each value with pamqp's.
 
 import struct
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from struct import Struct
 from typing import Any, Final, NamedTuple
 
@@ -201,9 +202,10 @@ def _read_table(header: bytes, at: int, into: dict[str, Any]) -> int:
     at += 4
     end: int = at + _U32.unpack_from(header, at - 4)[0]
     while at < end:
-        name, at = _short(header, at)
-        kind = header[at]
-        at += 1
+        after = at + 1 + header[at]
+        name = _name(header[at + 1 : after])
+        kind = header[after]
+        at = after + 1
         if kind == _TEXT:
             at += 4
             after = at + _U32.unpack_from(header, at - 4)[0]
@@ -216,6 +218,12 @@ def _read_table(header: bytes, at: int, into: dict[str, Any]) -> int:
     if at != end or end > len(header):
         raise ValueError("a header table that does not end where it says")
     return end
+
+
+@lru_cache(maxsize=256)
+def _name(encoded: bytes) -> str:
+    # The names are the same in every message.
+    return encoded.decode()
 
 
 def _skip_shorts(header: bytes, at: int, flags: int) -> int:
