@@ -109,7 +109,7 @@ class RedisConnection:
             StaleGeneration: Redis has another history than the caller's token.
             Unavailable: Redis is away, refuses writes or is too slow; it may have run.
         """
-        await self._check_says_fsynced()
+        await self.check_fsync()
         reply = await self.script(name, keys, arguments)
         try:
             return reply, await self._fsynced((keys[0], str(arguments[0])), within_ms)
@@ -120,7 +120,13 @@ class RedisConnection:
             self._says_fsynced = False
             return reply, False
 
-    async def _check_says_fsynced(self) -> None:
+    async def check_fsync(self) -> None:
+        """Ask, once, whether this Redis can wait for an fsync.
+
+        Raises:
+            DurabilityUnsupported: it cannot.
+            Unavailable: Redis is away.
+        """
         async with self._checking:
             if not self._says_fsynced:
                 with self._translated():

@@ -51,6 +51,16 @@ class OpenQueues:
                 await self._note_from_redis(queue)
         return queue
 
+    async def made_for(self, name: QueueName, *, fsync: bool) -> OpenQueue:
+        """The same, unless an ``fsync`` is wanted that cannot be had: nothing is made then.
+
+        Raises:
+            DurabilityUnsupported: this Redis cannot say what it has on disk.
+        """
+        if fsync:
+            await self._redis.check_fsync()
+        return await self.made(name)
+
     async def require(self, queue: str) -> QueueName:
         """A queue that exists.
 

@@ -50,9 +50,9 @@ class Submitter:
         """See ``TaskQueue.submit``."""
         envelope, queue = prepared.envelope, None
         try:
-            queue = await self._queues.made(envelope.queue_name)
-            submission = Submission(envelope, prepared.fresh)
-            accepted = await queue.accept(submission, fsync=prepared.durability == "fsync")
+            fsync = prepared.durability == "fsync"
+            queue = await self._queues.made_for(envelope.queue_name, fsync=fsync)
+            accepted = await queue.accept(Submission(envelope, prepared.fresh), fsync=fsync)
         except Unavailable as error:
             return await self._fall_back(prepared, queue, error)
         if refusal := _refusal(envelope, accepted):
@@ -82,10 +82,10 @@ class Submitter:
         """Tasks of one queue that all want an fsync, or none of them."""
         queue = None
         try:
-            queue = await self._queues.made(group[0].envelope.queue_name)
+            fsync = group[0].durability == "fsync"
+            queue = await self._queues.made_for(group[0].envelope.queue_name, fsync=fsync)
             accepted = await queue.accept_many(
-                [Submission(each.envelope, each.fresh) for each in group],
-                fsync=group[0].durability == "fsync",
+                [Submission(each.envelope, each.fresh) for each in group], fsync=fsync
             )
         except Unavailable as error:
             return await asyncio.gather(

@@ -381,7 +381,6 @@ async def test_a_body_cut_off_leaves_nothing(api, stores):
         ("GET", "/", 404, "not_found"),
         ("GET", "/v1/tasks/", 404, "not_found"),
         ("POST", "/v1/tasks/t1/forget", 404, "not_found"),
-        ("GET", "/v1/workers", 404, "not_found"),
         ("GET", "/v1/tasks", 405, "method_not_allowed"),
         ("DELETE", "/v1/tasks/t1", 405, "method_not_allowed"),
         ("POST", "/v1/queues", 405, "method_not_allowed"),

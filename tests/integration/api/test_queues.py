@@ -10,7 +10,8 @@ from app.state import TaskState
 from tests.support.eventually import eventually
 
 
-async def test_a_queue_and_its_depth(api, stores):
+async def test_a_queue_and_its_depth(mirrored_api, stores):
+    api = mirrored_api
     await api.submit(queue="mail")
     await api.submit(queue="mail", taskId="dies")
     await api.submit(queue="mail", delayMs=60_000)

