@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Final
@@ -15,6 +15,7 @@ from app.settings import Settings
 from app.task_queue import rehydrations
 from mirror.topology import Topology
 from rehydrator.lease import Lease
+from rehydrator.reaching import reach
 from rehydrator.redis_queue import Stores
 from rehydrator.report import Report
 from rehydrator.run import Incomplete, Patience, QueueRun, RunRequest, has_copies
@@ -53,8 +54,8 @@ async def rehydrate(
     patience = patience or Patience()
     async with AsyncExitStack() as closing:
         stores, topology = open_stores(settings, closing, process="rehydrate")
-        await _reach(patience, stores.ledger.open, stores.redis.ping, topology.declare)
-        async with _exclusive(stores):
+        await reach(patience.stores_s, stores.ledger.open, stores.redis.ping, topology.declare)
+        async with exclusive(stores):
             run = _Run(stores, topology, request, on_progress, patience, id or new_task_id())
             return await run.run()
 
@@ -156,7 +157,7 @@ class _Run:
 
 
 @asynccontextmanager
-async def _exclusive(stores: Stores) -> AsyncIterator[None]:
+async def exclusive(stores: Stores) -> AsyncIterator[None]:
     """One run at a time.
 
     Raises:
@@ -167,29 +168,10 @@ async def _exclusive(stores: Stores) -> AsyncIterator[None]:
     while not await lease.acquire():
         if time.monotonic() > deadline_s:
             raise RehydrationRunning(
-                "A rehydrate run is under way already; wait for its end. Nothing was done."
+                "A rehydrate or reconcile run is under way already; wait for its end. Nothing was"
+                " done."
             )
         # One that was killed does not renew it.
         await asyncio.sleep(POLL_S)
     async with lease.kept(yields=False):
         yield
-
-
-async def _reach(patience: Patience, *attempts: Callable[[], Awaitable[None]]) -> None:
-    deadline_s = time.monotonic() + patience.stores_s
-    for attempt in attempts:
-        await _until(attempt, deadline_s)
-
-
-async def _until(attempt: Callable[[], Awaitable[None]], deadline_s: float) -> None:
-    warned = False
-    while True:
-        try:
-            return await attempt()
-        except Unavailable as error:
-            if time.monotonic() > deadline_s:
-                raise
-            if not warned:
-                log.warning("Waiting: %s", error)
-            warned = True
-            await asyncio.sleep(POLL_S)

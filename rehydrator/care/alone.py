@@ -10,33 +10,11 @@ from aio_pika.abc import AbstractConnection
 
 from app.amqp.connection import broker_call, close_connection, open_channel, open_connection
 from app.amqp.topology import mirror_queue
-from app.errors import RehydrationRunning
-from rehydrator.command import RUN_LEASE, RUN_LEASE_MS
 from rehydrator.lease import Lease, queue_lease
 from rehydrator.redis_queue import Stores
 from rehydrator.run import Incomplete
 
 POLL_S: Final = 0.2
-
-
-@asynccontextmanager
-async def only_run(stores: Stores) -> AsyncIterator[None]:
-    """No rehydrate run, and no other of one's own kind, meanwhile.
-
-    Raises:
-        RehydrationRunning: one is under way.
-    """
-    lease = Lease(stores.ledger, RUN_LEASE, RUN_LEASE_MS)
-    deadline_s = time.monotonic() + RUN_LEASE_MS / 1_000 + 1
-    # One that was killed does not renew it.
-    while not await lease.acquire():
-        if time.monotonic() > deadline_s:
-            raise RehydrationRunning(
-                "A rehydrate or reconcile run is under way; wait for its end. Nothing was done."
-            )
-        await asyncio.sleep(POLL_S)
-    async with lease.kept(yields=False):
-        yield
 
 
 @asynccontextmanager

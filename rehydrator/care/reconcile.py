@@ -15,11 +15,13 @@ from app.errors import StaleGeneration, Unavailable
 from app.names import QueueName
 from app.settings import Settings
 from mirror.topology import Topology
-from rehydrator.care.alone import alone, only_run
+from rehydrator.care.alone import alone
 from rehydrator.care.comparison import Comparison, Look
 from rehydrator.care.findings import MEANINGS, Finding, Name, counts, standing
-from rehydrator.care.reaching import queues_of, reach
+from rehydrator.care.queues import queues_of
 from rehydrator.care.repairs import Repaired, Repairs
+from rehydrator.command import exclusive
+from rehydrator.reaching import reach
 from rehydrator.redis_queue import RedisQueues, Stores
 from rehydrator.run import Incomplete
 from rehydrator.source import CopySource
@@ -108,7 +110,7 @@ async def reconcile(
         found: list[Finding] = []
         problems: list[str] = []
         repaired, beyond = Repaired(), 0
-        async with only_run(stores):
+        async with exclusive(stores):
             for name, names in _by_name(await queues_of(stores.ledger, queue, None)).items():
                 told(f"Comparing {name} ...")
                 looks = _Looks(stores, topology, name, names, waits)

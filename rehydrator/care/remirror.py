@@ -28,7 +28,8 @@ from app.settings import Settings
 from mirror.mirror import QueueMirror, Servers
 from mirror.publisher import open_publisher
 from mirror.topology import Topology
-from rehydrator.care.reaching import queues_of, reach
+from rehydrator.care.queues import queues_of
+from rehydrator.reaching import reach
 from rehydrator.redis_queue import Stores
 from rehydrator.refreshing import order
 from rehydrator.stores import open_stores
