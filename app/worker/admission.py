@@ -212,7 +212,11 @@ class Admission:
     def _count_losses(self, claim: Claim) -> None:
         envelope = claim.envelope
         claim.losses, claim.lost_attempt = losses(
-            open_part(envelope, claim.standing), claim.lost_attempt, envelope.run, now_ms()
+            open_part(envelope, claim.standing),
+            claim.lost_attempt,
+            envelope.run,
+            self._consumer,
+            now_ms(),
         )
         claim.is_poison = claim.losses >= self._poison_max
 

@@ -52,13 +52,20 @@ def open_part(envelope: Envelope, standing: Standing | None) -> OpenPart | None:
 
 
 def losses(
-    part: OpenPart | None, seen: AttemptRecord | None, run: int, now_ms: int
+    part: OpenPart | None, seen: AttemptRecord | None, run: int, own: str, now_ms: int
 ) -> tuple[int, AttemptRecord | None]:
     """How many attempts of a run ended with their worker lost, and the latest if not recorded yet.
 
     ``part`` is the run's open part before this claim's own, ``seen`` what Redis shows of an attempt
-    whose worker went silent.
+    whose worker went silent. One of this worker, ``own``, is lost but did not cost its worker.
     """
+    count, latest = _losses(part, seen, run, now_ms)
+    return count - (latest is not None and latest.worker == own), latest
+
+
+def _losses(
+    part: OpenPart | None, seen: AttemptRecord | None, run: int, now_ms: int
+) -> tuple[int, AttemptRecord | None]:
     if part is None:
         return int(seen is not None), seen
     if part.phase == "failed":

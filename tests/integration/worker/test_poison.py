@@ -116,6 +116,19 @@ async def test_the_next_run_of_a_poisonous_task_begins_without_its_losses(house)
     await eventually(has_run)
 
 
+async def test_a_worker_that_outlived_a_restart_of_redis_was_not_lost(house):
+    hanging(house)
+    await house.submit_one(retry=MANY)
+    house.worker(poison_max=1, lease_ms=60_000)
+    await eventually(lambda: house.mail.calls)
+    await house.raw.hset(house.keys.generation, "run_id", "of-an-earlier-run")
+    house.session.forget()
+    await eventually(lambda: house.mail.cancelled)
+    house.mail.do = lambda _payload, _context: None
+    record = await house.ends(state="succeeded")
+    assert [each.outcome for each in record.attempts] == ["lost", "succeeded"]
+
+
 async def test_giving_back_is_no_loss(house):
     hanging(house)
     await house.restore(envelope(retry={"maxAttempts": 1}))
