@@ -260,7 +260,7 @@ class Delivery:
 
     async def renew(
         self, token: str, consumer: str, entries: Sequence[Entry]
-    ) -> list[Literal["held", "lost", "cancel", "cancelled"]]:
+    ) -> list[Literal["held", "lost", "cancel", "over"]]:
         """Renew the leases of entries this consumer still holds.
 
         ``cancel``: held, and a mark is on it; ``cancelled``: it was, and is settled already.

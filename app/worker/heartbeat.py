@@ -94,7 +94,7 @@ class Heartbeat:
                 claim.held_until_ms = deadline_ms
             elif answer == "lost":
                 self._lost([claim])
-            elif answer == "cancelled":
+            elif answer == "over":
                 log.info("%s was cancelled: its handler is stopped.", claim.task_key.full)
                 claim.lose()
             else:

@@ -41,7 +41,7 @@ async def test_a_reclaimed_entry_is_not_stolen_back(broker):
 
 
 @pytest.mark.parametrize(
-    ("state", "answer"), [(TaskState.SUCCEEDED, "lost"), (TaskState.CANCELLED, "cancelled")]
+    ("state", "answer"), [(TaskState.SUCCEEDED, "lost"), (TaskState.CANCELLED, "over")]
 )
 async def test_a_settled_entry_is_not_held_any_more(broker, state, answer):
     entry = await broker.running()
