@@ -18,7 +18,14 @@ from app.amqp.connection import (
     vhost_of,
 )
 from app.amqp.management import Management
-from app.amqp.topology import MIRROR_PREFIX, QUARANTINE, marker_exchange, mirror_queue
+from app.amqp.topology import (
+    DEAD_LETTERS,
+    MIRROR_PREFIX,
+    QUARANTINE,
+    TASKS,
+    marker_exchange,
+    mirror_queue,
+)
 from app.broker.connection import RedisConnection
 from app.broker.keys import QueueKeys
 from app.broker.probe import probe_writes
@@ -141,7 +148,9 @@ async def _rabbitmq(settings: Settings, queues: Sequence[str], ledger: str) -> l
         version = str(underlay(connection).server_properties.get("version", "0"))
         checks = [about_version("rabbitmq", version)]
         checks += await _or_away("rabbitmq-confirm", "RabbitMQ", lambda: _confirm(url))
-        checks += await _or_away("rabbitmq-env", "RabbitMQ", lambda: _marker(connection, settings))
+        checks += await _or_away(
+            "rabbitmq-env", "RabbitMQ", lambda: _exchanges(connection, settings)
+        )
         for queue in queues:
             checks += await _or_away(
                 f"rabbitmq-copies {queue}",
@@ -178,19 +187,30 @@ async def _confirm(url: str) -> list[Check]:
     return [Check("rabbitmq-confirm", "ok", sentence)]
 
 
-async def _marker(connection: AbstractConnection, settings: Settings) -> list[Check]:
+async def _exchanges(connection: AbstractConnection, settings: Settings) -> list[Check]:
     marker = marker_exchange(settings.env)
-    try:
-        async with broker_call(), open_channel(connection) as channel:
-            await channel.get_exchange(marker, ensure=True)
-    except Unavailable as error:
-        if not isinstance(error.__cause__, ChannelNotFoundEntity):
-            raise
+    if not await _exists(connection, marker):
         sentence = (
             f"The vhost has no exchange {marker}: nothing of this env was declared in it yet."
         )
         return [Check("rabbitmq-env", "warn", sentence)]
-    return [Check("rabbitmq-env", "ok", "The vhost is this env's.")]
+    checks = [Check("rabbitmq-env", "ok", "The vhost is this env's.")]
+    for name in (TASKS, DEAD_LETTERS):
+        there = await _exists(connection, name)
+        sentence = "It is there." if there else f"{name} is missing: `lifeboat remirror` makes it."
+        checks.append(Check(f"rabbitmq-exchange {name}", "ok" if there else "fail", sentence))
+    return checks
+
+
+async def _exists(connection: AbstractConnection, exchange: str) -> bool:
+    try:
+        async with broker_call(), open_channel(connection) as channel:
+            await channel.get_exchange(exchange, ensure=True)
+    except Unavailable as error:
+        if isinstance(error.__cause__, ChannelNotFoundEntity):
+            return False
+        raise
+    return True
 
 
 async def _copy(

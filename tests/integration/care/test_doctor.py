@@ -3,11 +3,14 @@
 import aiohttp
 import pytest
 
+from app.amqp.connection import open_channel
+from app.amqp.topology import DEAD_LETTERS
 from app.stack.process import free_port
 from rehydrator.care.doctor import examine
 from tests.support.broker import connect
 from tests.support.envelopes import QUEUE, envelope
 from tests.support.eventually import eventually
+from tests.support.proxy import Proxy
 
 
 @pytest.fixture
@@ -119,6 +122,19 @@ async def test_a_lost_queue_is_found(cared_for):
     checks = await examined(cared_for)
     assert failures(checks) == [f"rabbitmq-copies {QUEUE}"]
     assert "remirror" in sentence(checks, f"rabbitmq-copies {QUEUE}")
+
+
+async def test_a_lost_dead_letter_exchange_is_found(cared_for):
+    async with open_channel(cared_for.connection) as channel:
+        await channel.exchange_delete(DEAD_LETTERS)
+    assert failures(await examined(cared_for)) == [f"rabbitmq-exchange {DEAD_LETTERS}"]
+
+
+async def test_a_broker_that_confirms_nothing_is_found(cared_for):
+    async with Proxy(cared_for.rabbitmq_url) as proxy:
+        proxy.hold_answers()
+        checks = await examined(cared_for, rabbitmq_url=proxy.url)
+    assert failures(checks) == ["rabbitmq"]
 
 
 async def test_a_policy_that_drops_copies_is_found(cared_for, rabbitmq_management_url):
