@@ -263,7 +263,7 @@ class Delivery:
     ) -> list[Literal["held", "lost", "cancel", "over"]]:
         """Renew the leases of entries this consumer still holds.
 
-        ``cancel``: held, and a mark is on it; ``cancelled``: it was, and is settled already.
+        ``cancel``: held, and a mark is on it; ``over``: it was cancelled, and is settled already.
         """
         keys = self._keys
         names = [keys.generation, *keys.lanes, *(keys.task(entry.task_id) for entry in entries)]
