@@ -8,7 +8,6 @@ import socket
 from typing import Final
 
 from app.broker.cancelled import CancelledTasks
-from app.broker.cancelled import CancelledTasks
 from app.broker.connection import RedisConnection
 from app.broker.presence import Presence, WorkerItem
 from app.clock import now_ms
@@ -172,10 +171,6 @@ class Worker:
         ]
         keeping = [
             asyncio.create_task(self._heartbeat.run(), name="heartbeat"),
-            asyncio.create_task(
-                self._heartbeat.heed(CancelledTasks(self._redis, self._settings.env)),
-                name="cancels",
-            ),
             asyncio.create_task(
                 self._heartbeat.heed(CancelledTasks(self._redis, self._settings.env)),
                 name="cancels",
