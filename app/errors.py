@@ -2,7 +2,7 @@
 
 LifeboatError
 ├── SettingsError        the settings contradict each other: say which, stop (exit 2)
-├── InvalidTask          a submit that breaks a rule of contract section 3
+├── InvalidTask          a submit that breaks a rule
 ├── IdempotencyConflict  another request already owns this task id
 ├── QueueFull            back-pressure
 ├── QueueLimitReached    a tenant has as many queues as it may

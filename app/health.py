@@ -1,4 +1,4 @@
-"""``/livez``, ``/readyz`` and ``/metrics`` of the processes that have no API (contract section 4).
+"""``/livez``, ``/readyz`` and ``/metrics`` of the processes that have no API.
 
 Live: the process's loops run. Ready: the stores it needs answer.
 """

@@ -1,4 +1,4 @@
-"""Every metric Lifeboat exports, in one object: names, help and labels (contract section 8).
+"""Every metric Lifeboat exports, in one object: names, help and labels.
 
 A process makes one ``Metrics`` and hands it down. A metric without a value in this process exports
 no series, so all processes share one catalogue; ``docs/reference/metrics.md`` is generated from it.

@@ -1,6 +1,6 @@
 """Names: what an env, tenant, queue, type, task id and idempotency key may look like.
 
-Owns the patterns and the derivation of task ids (contract section 3). Pure.
+Owns the patterns and the derivation of task ids. Pure.
 """
 
 import re

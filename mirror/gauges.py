@@ -1,4 +1,4 @@
-"""The figures of one queue, exported only by the mirror that holds its lease (contract 8)."""
+"""The figures of one queue, exported only by the mirror that holds its lease."""
 
 import asyncio
 import logging

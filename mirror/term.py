@@ -1,6 +1,6 @@
 """A term: what a mirror knows while it keeps one journal, under one lease and one generation.
 
-It is dropped whole with either of them (design rule 1). A publish that is still in flight then
+It is dropped whole with either of them (rule 1). A publish that is still in flight then
 holds the old term and settles nothing in the new one.
 """
 

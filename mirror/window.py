@@ -1,7 +1,7 @@
 """The window: what was read from the journal and is not trimmed yet. Pure.
 
 A window belongs to one history of one journal; it is dropped whole with what it was learnt under
-(design rule 1), so an answer that comes late settles a window nobody looks at any more.
+(rule 1), so an answer that comes late settles a window nobody looks at any more.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """``lifeboat rehydrate`` and ``python -m rehydrator``: options in, progress and a report out.
 
-stdout carries the report alone; progress and sentences go to stderr (contract section 6).
+stdout carries the report alone; progress and sentences go to stderr.
 """
 
 import logging

@@ -44,7 +44,7 @@ class Pace:
     retry_s: float = 1.0
     lease_s: float = 1.0
     operator_away_s: float = 300.0
-    """After a person closed the connection, to work on the queue by hand (contract section 7)."""
+    """After a person closed the connection, to work on the queue by hand."""
 
 
 class LossFound(Exception):

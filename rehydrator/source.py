@@ -41,8 +41,7 @@ RETURN_POLL_S: Final = 0.02
 class CopiesLost(Unavailable):
     """The connection or a channel is gone; whatever was held is in the queue again.
 
-    ``by_operator``: a person closed the connection, to work on the queue by hand: stay away
-    (contract section 7).
+    ``by_operator``: a person closed the connection, to work on the queue by hand: stay away.
     """
 
     def __init__(self, detail: str, *, by_operator: bool = False) -> None:

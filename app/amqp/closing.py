@@ -21,7 +21,7 @@ _NODE_WORDS: Final = re.compile(
 
 
 def closed_by_operator(reply_code: int, reply_text: str) -> bool:
-    """Whether a person closed this connection by hand (contract section 7)."""
+    """Whether a person closed this connection by hand."""
     if reply_code != FORCED or not reply_text.startswith(_PREFIX):
         return False
     return _NODE_WORDS.match(reply_text.removeprefix(_PREFIX)) is None

@@ -1,6 +1,6 @@
 """Messages: an envelope and where it came from, as one AMQP message, and back. Pure.
 
-Owns the header table of contract section 7.
+Owns the header table (``docs/reference/amqp-topology.md``).
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Exchanges, queues and their arguments: the one home of every name RabbitMQ sees.
 
 Queue arguments cannot be changed once a queue exists; these mean the same on RabbitMQ 3.10 to 4.3
-(design section 5). An argument the broker does not know it accepts in silence, which is why
+(``docs/reference/amqp-topology.md``). An argument the broker does not know it accepts in silence, which is why
 ``app.amqp.management`` reads them back.
 """
 

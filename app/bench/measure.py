@@ -47,7 +47,7 @@ class Row:
     unit: str
 
     def document(self) -> dict[str, Any]:
-        """As contract section 6 shows it."""
+        """As JSON shows it."""
         return {
             "name": self.name,
             "rate": round(self.rate, 1),

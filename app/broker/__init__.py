@@ -2,5 +2,5 @@
 
 ``intake`` for producers, ``delivery`` for workers, ``journal`` for the mirror, ``recovery`` for the
 rehydrator, ``survey`` for operators, ``gauges`` for people. Every verb is one Lua script; every script checks the generation
-token first (design rule 1).
+token first (rule 1).
 """

@@ -1,6 +1,6 @@
 """The connection to Redis: deadlines, no hidden retries, our errors, a fast no while it is away.
 
-redis-py's own retries are off: they would repeat a call across a generation change (design rule 1;
+redis-py's own retries are off: they would repeat a call across a generation change (rule 1;
 its default of ten retries duplicated a bare XADD whose reply was lost).
 """
 

@@ -1,6 +1,6 @@
 """Following the mirrors' watermarks: who announces, who holds the journal, is the broker there.
 
-An announcement only wakes; what it means is read from the tasks' marks (design rule 3).
+An announcement only wakes; what it means is read from the tasks' marks (rule 3).
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """The commands by name, and how their failures are told.
 
-Exit codes (contract section 6): 0 ok, 1 failed, 2 usage; commands with more of them say so. Errors
+Exit codes: 0 ok, 1 failed, 2 usage; commands with more of them say so. Errors
 are sentences on stderr; stdout belongs to what was asked for. Only the command that is asked for is
 imported: no process carries the others' libraries.
 """

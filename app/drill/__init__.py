@@ -2,5 +2,5 @@
 
 Producers submit through the API, an independent receiver notes each arrival in its own file, faults
 are injected with work in flight, and the checker compares the books. Nothing here trusts what
-Lifeboat says of itself (contract section 6a).
+Lifeboat says of itself.
 """

@@ -21,7 +21,7 @@ def _events() -> tuple[bytes, ...]:
 
 
 def tasks(count: int, seed: int, receiver: str) -> Iterator[dict[str, Any]]:
-    """``count`` submit bodies (contract section 4); the same for the same seed.
+    """``count`` submit bodies; the same for the same seed.
 
     ``receiver`` is the URL the tasks are delivered to.
     """

@@ -20,7 +20,7 @@ MS_A_TASK: Final = 20
 
 
 async def drill(plan: Plan, images: Images, say: Callable[[str], None]) -> dict[str, Any]:
-    """Play ``plan``; the object of contract section 6a.
+    """Play ``plan``; its outcome, as ``--json`` prints it.
 
     Raises:
         StackError: a server or process cannot be had or did not come.

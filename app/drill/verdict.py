@@ -59,7 +59,7 @@ class Evidence:
 def judge(
     evidence: Evidence, *, scenario: str, seed: int, durability: str, versions: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The object of contract section 6a."""
+    """The outcome of a drill, as ``--json`` prints it."""
     book = evidence.book
     effects = [each for each in evidence.arrivals if each.is_effect]
     executed = {_id(each.task) for each in effects}

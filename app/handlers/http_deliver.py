@@ -1,4 +1,4 @@
-"""``http.deliver``: one HTTP call, repeated until it is answered as expected (contract 6b)."""
+"""``http.deliver``: one HTTP call, repeated until it is answered as expected."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""The payload of ``http.deliver``, the built-in durable HTTP call (contract section 6b). Pure.
+"""The payload of ``http.deliver``, the built-in durable HTTP call. Pure.
 
 Judges what can be judged from the text alone. Where the address leads is the worker's to find out:
 a name may lead elsewhere by the time of the attempt.

@@ -1,7 +1,7 @@
 """What the ledger holds, and the two decisions it takes. Pure.
 
 A record stands for one task: its latest finished run, beside it the open part of an unfinished run
-(design section 8), and the history of attempts.
+(``docs/explanation/architecture.md``), and the history of attempts.
 """
 
 from collections.abc import Mapping

@@ -61,7 +61,7 @@ class Running:
         )
 
     def document(self) -> dict[str, Any]:
-        """As contract section 6 shows it."""
+        """As JSON shows it."""
         return {
             "api": self.api,
             **self.urls,

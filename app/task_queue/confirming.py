@@ -1,6 +1,6 @@
 """Waiting for ``mirrored``: one registry of waiters a queue, one gathered look a wake-up.
 
-Only positive evidence counts (design rule 3): the mark in the task's hash, or a finished record in
+Only positive evidence counts (rule 3): the mark in the task's hash, or a finished record in
 the ledger. An announced watermark merely says when to look; so does the clock, in case an
 announcement was lost.
 """

@@ -1,4 +1,4 @@
-"""The receipt: what a submit is answered with (contract section 4). Pure."""
+"""The receipt: what a submit is answered with. Pure."""
 
 from dataclasses import dataclass
 from typing import Any, Final, Literal

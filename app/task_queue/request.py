@@ -1,4 +1,4 @@
-"""What a submit may say: the shape of its body and the limits of contract section 3. Pure.
+"""What a submit may say: the shape of its body and its limits. Pure.
 
 ``read_request`` turns a body into ``Prepared`` or raises ``InvalidTask`` with every problem found.
 The envelope is encoded here, once.
@@ -168,7 +168,7 @@ class Origin:
 
 
 def read_request(body: Any, rules: Rules, origin: Origin, now_ms: int) -> Prepared:
-    """Judge a submit body (camelCase members, contract section 4) and write its envelope.
+    """Judge a submit body (camelCase members) and write its envelope.
 
     Raises:
         InvalidTask: names every field that breaks a rule.

@@ -1,4 +1,4 @@
-"""How tasks and queues are shown (contract section 4). Pure.
+"""How tasks and queues are shown. Pure.
 
 Nothing is shown that a log must not show: the values of headers that carry secrets are masked.
 """

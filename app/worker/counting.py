@@ -10,7 +10,7 @@ from app.worker.claim import Claim
 
 
 class Counting:
-    """What workers count (contract section 8)."""
+    """What workers count."""
 
     def __init__(self, metrics: Metrics) -> None:
         @cache

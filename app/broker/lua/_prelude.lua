@@ -1,7 +1,7 @@
 -- Put before every script. Conventions that hold for all of them:
 -- KEYS[1]  the queue's generation hash
 -- ARGV[1]  the token under which the caller learnt what it knows
--- Returns  error STALE when Redis has another history than that (design rule 1)
+-- Returns  error STALE when Redis has another history than that (rule 1)
 -- A task hash's field `place` says where the task lies: `ready` (a stream entry), `delayed` (a
 -- sorted-set member with the envelope in the hash) or empty (settled). `jid` is its latest journal
 -- id, `gen` the generation that id was given in: ids of two histories cannot be compared.

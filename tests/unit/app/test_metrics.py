@@ -1,4 +1,4 @@
-"""The catalogue of metrics: the names and labels of contract section 8, never an id."""
+"""The catalogue of metrics: names and labels, never an id."""
 
 import re
 

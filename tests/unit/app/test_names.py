@@ -1,4 +1,4 @@
-"""Names: every rule of contract section 3, at its edges."""
+"""Names: every rule, at its edges."""
 
 import string
 import time

@@ -1,4 +1,4 @@
-"""The message of a copy: the header table of contract section 7, and reading it back."""
+"""The message of a copy: the header table, and reading it back."""
 
 import hashlib
 
