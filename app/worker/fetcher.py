@@ -9,7 +9,8 @@ from app.broker.connection import RedisConnection
 from app.clock import monotonic_ms, now_ms
 from app.errors import StaleGeneration, Unavailable
 from app.worker.admission import Admission
-from app.worker.claim import QueueWork, Slots, lease_deadline_ms
+from app.worker.claim import QueueWork, lease_deadline_ms
+from app.worker.slots import Slots
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,8 @@ from typing import Final
 
 from app.errors import StaleGeneration, Unavailable
 from app.worker.admission import Admission
-from app.worker.claim import QueueWork, Slots, lease_deadline_ms
+from app.worker.claim import QueueWork, lease_deadline_ms
+from app.worker.slots import Slots
 
 log = logging.getLogger(__name__)
 

@@ -16,8 +16,9 @@ from app.ledger.ledger import Ledger
 from app.ledger.records import Finish, FinishResult, OpenWrite, Standing
 from app.names import QueueName, TaskKey
 from app.settings import MIB
-from app.worker.claim import Claim, Phase, Slots
+from app.worker.claim import Claim, Phase
 from app.worker.counting import Counting
+from app.worker.slots import Slots
 from app.worker.spool import Spool, Spooled
 from app.worker.spool_format import Write, nonce_of
 from app.worker.stage import Stage

@@ -20,7 +20,7 @@ from app.registry import TaskRegistry
 from app.sessions import watch_queues
 from app.settings import Settings
 from app.worker.admission import Admission
-from app.worker.claim import Claim, Phase, QueueWork, Slots, StopReason
+from app.worker.claim import Claim, Phase, QueueWork, StopReason
 from app.worker.counting import Counting
 from app.worker.crashing import CrashPoints
 from app.worker.executor import Executor
@@ -36,6 +36,7 @@ from app.worker.promoter import Promoter
 from app.worker.reclaimer import Reclaimer
 from app.worker.resuming import Resumer
 from app.worker.settler import Settler
+from app.worker.slots import Slots
 from app.worker.spool import Spool
 from app.worker.spooling import Spooling
 from app.worker.unknown import UnknownTypes

@@ -1,5 +1,5 @@
-from app.worker.claim import Slots
 from app.worker.fetcher import lane_order
+from app.worker.slots import Slots
 
 
 def test_there_is_room_for_as_many_as_may_run():
