@@ -53,6 +53,11 @@ class Proxy:
         for writer in self._clients:
             writer.transport.abort()
 
+    def lead_to(self, url):
+        """Stand in for another server from now on; whoever was connected must connect anew."""
+        self._target = urlsplit(url)
+        self.cut()
+
     def say(self, frame):
         """Send ``frame`` to every client as if the server had; only between two frames of its."""
         for writer in self._clients:
