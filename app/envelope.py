@@ -1,8 +1,8 @@
 """The envelope: one task as it travels, encoded once, the same bytes in every store.
 
-Owns the schema versions, the encoding and the request digest (``docs/reference/envelope.md``). Pure. Does not
-judge what a user may submit (``app.api.schemas`` does): it reads what Lifeboat once wrote, which
-must decode for ever.
+Owns the schema versions, the encoding and the request digest (``docs/reference/envelope.md``).
+Pure. Does not judge what a user may submit (``app.task_queue.request`` does): it reads what
+Lifeboat once wrote, which must decode for ever.
 """
 
 import hashlib

@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     )
     on_redis_away: Literal["fallback", "reject"] = Field(
         "fallback",
-        description="While Redis is away a submit goes straight into RabbitMQ, or gets 503 at once.",
+        description="While Redis is away: straight into RabbitMQ, or 503 at once.",
     )
     confirm_timeout_ms: int = Field(
         5_000, ge=50, le=60_000, description="How long a submit waits for its level."

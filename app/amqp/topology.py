@@ -1,8 +1,8 @@
 """Exchanges, queues and their arguments: the one home of every name RabbitMQ sees.
 
 Queue arguments cannot be changed once a queue exists; these mean the same on RabbitMQ 3.10 to 4.3
-(``docs/reference/amqp-topology.md``). An argument the broker does not know it accepts in silence, which is why
-``app.amqp.management`` reads them back.
+(``docs/reference/amqp-topology.md``). An argument the broker does not know it accepts in silence,
+which is why ``app.amqp.management`` reads them back.
 """
 
 import re

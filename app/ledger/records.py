@@ -82,7 +82,7 @@ class About:
 
     @classmethod
     def of(cls, envelope: Envelope) -> "About":
-        """As the envelope says it; a chat's number as its digits, other members absent if no text."""
+        """As the envelope says it; a chat's number as its digits, others absent if no text."""
         context = envelope.context
         return cls(
             type=envelope.type,
