@@ -9,12 +9,11 @@ from rich.text import Text
 
 from app import log
 from app.cli.options import Json
-from app.cli.showing import show
+from app.cli.showing import FAILED, errors_told, show
 from app.settings import load
 from rehydrator.care.checks import Check
 from rehydrator.care.doctor import examine
 
-FAILED = 1
 STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
@@ -24,7 +23,8 @@ def doctor(json: Json = False) -> None:
     Exits 1 when a check fails; a warning alone is no failure.
     """
     log.setup("doctor", logging.ERROR)
-    checks = uvloop.run(examine(load()))
+    with errors_told(json=json):
+        checks = uvloop.run(examine(load()))
     worst = "fail" if any(each.grade == "fail" for each in checks) else "ok"
     document = {"status": worst, "checks": [each.document() for each in checks]}
     show(document, _table(checks), (), json=json)

@@ -10,8 +10,7 @@ from rich.table import Table
 
 from app import log
 from app.cli.options import Adopt, Json, load_settings
-from app.cli.showing import PARTIAL, REFUSED, refuse, show
-from app.errors import RehydrationRunning
+from app.cli.showing import PARTIAL, errors_told, show
 from rehydrator.care.findings import MEANINGS, Name
 from rehydrator.care.reconcile import Reconciliation
 from rehydrator.care.reconcile import reconcile as run_reconcile
@@ -35,16 +34,13 @@ def reconcile(
     workers run.
     """
     log.setup("reconcile", logging.WARNING)
-    settings = load_settings(adopt_ledger=adopt_ledger)
 
     def told(sentence: str) -> None:
         sys.stderr.write(sentence + "\n")
 
-    try:
+    with errors_told(json=json):
+        settings = load_settings(adopt_ledger=adopt_ledger)
         found = uvloop.run(run_reconcile(settings, told, queue=queue, repair=repair))
-    except RehydrationRunning as error:
-        refuse(str(error), json=json)
-        raise typer.Exit(REFUSED) from error
     show(found.document(), _table(found), found.problems, json=json)
     if not found.complete:
         raise typer.Exit(PARTIAL)

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from app import log
 from app.cli.options import Adopt, Json, load_settings
-from app.cli.showing import PARTIAL, rows_of, show
+from app.cli.showing import PARTIAL, errors_told, rows_of, show
 from rehydrator.care.remirror import RemirrorReport
 from rehydrator.care.remirror import remirror as run_remirror
 
@@ -41,9 +41,9 @@ def remirror(
     while producers and workers run.
     """
     log.setup("remirror", logging.WARNING)
-    settings = load_settings(adopt_ledger=adopt_ledger)
     columns = (TextColumn("Remirroring"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with errors_told(json=json), Progress(*columns, console=Console(stderr=True)) as bar:
+        settings = load_settings(adopt_ledger=adopt_ledger)
         copies = bar.add_task("copies", total=None)
 
         def told(report: RemirrorReport) -> None:

@@ -1,13 +1,19 @@
 """How the commands of an operator show what they found."""
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 import orjson
+import typer
 from rich.console import Console
 from rich.table import Table
 
+from app.errors import LifeboatError, RehydrationRunning, SettingsError
+
+FAILED: Final = 1
+USAGE: Final = 2
 PARTIAL: Final = 20
 REFUSED: Final = 30
 
@@ -30,8 +36,22 @@ def show(document: Any, people: Table | str, problems: Iterable[str], *, json: b
         Console(highlight=False).print(people)
 
 
-def refuse(sentence: str, *, json: bool) -> None:
-    """Say why nothing was done."""
-    sys.stderr.write(sentence + "\n")
-    if json:
-        sys.stdout.write(orjson.dumps({"error": sentence}).decode() + "\n")
+@contextmanager
+def errors_told(*, json: bool) -> Iterator[None]:
+    """Errors as a sentence on stderr, and with ``--json`` as a document; the exit code says which.
+
+    1 failed, 2 settings, 30 refused: a run of its kind is under way.
+    """
+    try:
+        yield
+    except LifeboatError as error:
+        sys.stderr.write(f"{error}\n")
+        if json:
+            sys.stdout.write(orjson.dumps({"error": str(error)}).decode() + "\n")
+        raise typer.Exit(_code(error)) from error
+
+
+def _code(error: LifeboatError) -> int:
+    if isinstance(error, RehydrationRunning):
+        return REFUSED
+    return USAGE if isinstance(error, SettingsError) else FAILED

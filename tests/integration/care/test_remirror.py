@@ -218,3 +218,4 @@ async def test_the_command_tells_in_one_document(ward):
     code, document, errors = await ward.lifeboat("remirror", "--queue", "nowhere")
     assert code == 1
     assert "There is no queue" in errors
+    assert document == {"error": errors.splitlines()[-1]}
