@@ -84,7 +84,8 @@ def _behind_ms(recorded: Marks, found: Found, gone: list[str]) -> list[int]:
         for name, mark in recorded.streams.items()
         if name not in gone and name in found.streams
     ]
-    if recorded.watermark and found.watermark:
+    # Within a generation two mirrors at once may set it back: no loss.
+    if recorded.watermark and found.watermark and recorded.token != found.token:
         pairs.append((recorded.watermark, found.watermark))
     return [
         max(1, order(before)[0] - order(now)[0])

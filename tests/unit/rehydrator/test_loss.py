@@ -99,6 +99,10 @@ def test_a_watermark_alone_shows_a_tail():
     assert classify(within_a_ms, RENEWED).behind_ms == 1
 
 
+def test_two_mirrors_at_once_may_set_the_watermark_back():
+    assert classify(RECORDED, replace(HERE, watermark=f"{NOW_MS - 151}-0")) == SAME
+
+
 def test_more_than_a_tail_was_rolled_back():
     lost = classify(RECORDED, found(RENEWED, journal=mark(101 + TAIL_MS, 10)))
     assert (lost.kind, lost.behind_ms) == ("rolled_back", TAIL_MS + 1)
