@@ -145,6 +145,7 @@ class Ground:
             "worker_port": 0,
             "mirror_port": 0,
             "rehydrator_port": 0,
+            "spool_dir": folder / "spool",
             "concurrency": SLOTS,
             "queue_max": NO_LIMIT,
             "unmirrored_max": NO_LIMIT,

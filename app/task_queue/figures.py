@@ -13,7 +13,7 @@ from app.names import QueueName
 from app.task_queue.copies import Copies
 from app.task_queue.ledger_gate import LedgerGate
 from app.task_queue.open_queues import OpenQueues
-from app.task_queue.views import mirror_document, queue_document, worker_document
+from app.task_queue.views import mirror_document, queue_document, without_copies, worker_document
 
 
 class Figures:
@@ -39,7 +39,7 @@ class Figures:
         gauges = await queue.under_token(partial(read_gauges, self._redis, queue.keys))
         return queue_document(
             name,
-            gauges,
+            gauges if queue.is_mirrored else without_copies(gauges),
             paused=await queue.is_paused(),
             parked=await self._parked(name),
             copies=await self._copies.count(name.queue),

@@ -82,7 +82,7 @@ class OpenQueue:
         self._redis = redis
         self._ledger = ledger
         self._remembered_ms = settings.dedup_ms + CLOCK_SLACK_MS
-        self._mirrored = settings.rabbitmq_url is not None
+        self.is_mirrored = settings.rabbitmq_url is not None
         self._confirm_timeout_ms = settings.confirm_timeout_ms
         self._looks = Gatherer(self._look, max_items=TASKS_A_LOOK, lanes=CALLS_AT_A_TIME)
         # Those that may have to be looked up must not hold up those that need not.
@@ -145,7 +145,7 @@ class OpenQueue:
 
         async def call(token: str) -> list[tuple[Sighting | None, bool]]:
             # In this order: what comes back between the two is then seen.
-            pending = self._mirrored and await self.is_pending(token)
+            pending = self.is_mirrored and await self.is_pending(token)
             seen = dict(zip(unique, await self.intake.look(token, unique), strict=True))
             return [(seen[task_id], pending) for task_id in task_ids]
 

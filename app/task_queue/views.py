@@ -4,6 +4,7 @@ Nothing is shown that a log must not show: the values of headers that carry secr
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -83,6 +84,12 @@ def finished_task(key: TaskKey, record: LedgerRecord, finished: FinishedPart) ->
         "error": _error(finished.error),
     }
     return document | _tail(envelope, record.attempts)
+
+
+def without_copies(gauges: Gauges) -> Gauges:
+    """The same where nothing is mirrored: no open task has a copy, whatever the journal holds."""
+    open_tasks = gauges.scheduled + gauges.queued + gauges.running + gauges.retrying
+    return replace(gauges, unmirrored=open_tasks, oldest_unmirrored_ms=gauges.oldest_queued_ms)
 
 
 def queue_document(

@@ -34,6 +34,14 @@ async def test_a_queue_and_its_depth(mirrored_api, stores):
     assert shown["copies"] is None
 
 
+async def test_without_rabbitmq_no_open_task_has_a_copy(api):
+    await api.submit(queue="mail")
+    await api.submit(queue="mail", delayMs=60_000)
+    shown = (await api.get("/v1/queues/mail")).document
+    assert shown["unmirroredTasks"] == 2
+    assert shown["unmirroredOldestSeconds"] >= 0
+
+
 async def test_a_paused_queue_is_shown_as_paused(api, stores):
     await api.submit()
     await stores.redis.redis.hset(stores.keys().generation, "paused", 1)
