@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from app.broker.recovery import Standing as RedisStanding
-from app.broker.survey import START, Cursor, Survey
+from app.broker.survey import PAGE, START, Cursor, Survey
 from app.ledger.records import Standing as LedgerStanding
 from app.names import TaskKey
 from rehydrator.arrivals import Arrivals
@@ -18,7 +18,7 @@ from rehydrator.care.index import CopyIndex, number_of
 from rehydrator.care.reading import read_copies
 from rehydrator.care.repairs import Repairs
 from rehydrator.decision import Asked
-from rehydrator.holdings import Held, Suspect, by_queue, held
+from rehydrator.holdings import Held, Suspect, by_queue, held, parts
 from rehydrator.redis_queue import RedisQueue, RedisQueues, Stores
 from rehydrator.source import CopySource
 
@@ -121,8 +121,8 @@ class Comparison:
             self._index.add(copy.key, copy.run)
             if (number := number_of(copy.key, copy.run)) in self._first.repeated:
                 self._several.setdefault(number, []).append(copy)
-        for start in range(0, len(copies), PART):
-            await self._judge(copies[start : start + PART])
+        for part in parts(copies, PART):
+            await self._judge(part)
         for copy in copies:
             copy.delivery = copy.envelope = None
 
@@ -180,21 +180,19 @@ class Comparison:
             if standing.standing == "present"
             and not self._index.has(queue.key(task_id), standing.run)
         ]
-        told = await survey.rejournal(token, bare, only_tell=True) if bare else []
-        # Also what has just ended is on no way any more and needs none.
-        unsent = {
-            task_id
-            for task_id, answer in zip(bare, told, strict=True)
-            if answer.outcome == "journaled"
-        }
+        told: dict[str, str] = {}
+        for part in parts(bare, PAGE):
+            answers = await survey.rejournal(token, part, only_tell=True)
+            told |= {each: answer.outcome for each, answer in zip(part, answers, strict=True)}
         for task_id, standing in in_redis.items():
             key = queue.key(task_id)
             recorded = in_ledger.get(key)
             name = about_live(
                 standing,
                 recorded,
-                has_copy=task_id not in unsent,
-                is_on_the_way=False,
+                has_copy=task_id not in told,
+                # What has ended meanwhile needs none any more.
+                is_on_the_way=told.get(task_id) in ("waiting", "gone"),
             )
             if name is None or not self._note(_finding(name, key, standing.run)):
                 continue

@@ -250,14 +250,17 @@ async def _management(settings: Settings, url: str) -> list[Check]:
         settings.rabbitmq_management_url, vhost_of(url), timeout_ms=settings.store_timeout_ms
     )
 
-    async def ask() -> list[Check]:
+    async def queues() -> list[Check]:
         found = {each.name: each for each in await management.queues()}
         ours = [each for each in sorted(found) if each.startswith(MIRROR_PREFIX)]
         ours += [QUARANTINE] if QUARANTINE in found else []
-        checks = [check for name in ours for check in about_queue(found[name])]
-        return checks + about_nodes(await management.nodes())
+        return [check for name in ours for check in about_queue(found[name])]
+
+    async def nodes() -> list[Check]:
+        return about_nodes(await management.nodes())
 
     try:
-        return await _or_away("rabbitmq-management", "RabbitMQ's management API", ask)
+        checks = await _or_away("rabbitmq-management", "RabbitMQ's management API", queues)
+        return checks + await _or_away("rabbitmq-nodes", "RabbitMQ's management API", nodes)
     finally:
         await management.close()

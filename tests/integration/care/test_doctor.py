@@ -43,6 +43,7 @@ async def test_healthy_servers_have_no_failures_and_their_copies_stay(cared_for)
     assert {"redis-eviction", "redis-aof", "rabbitmq-confirm", "rabbitmq-env", "ledger-clock"} <= {
         name for name, grade in found.items() if grade == "ok"
     }
+    assert any(name.startswith("rabbitmq-node ") for name in found)
     # One node each.
     assert found[f"rabbitmq-queue lifeboat.mirror.{QUEUE}"] == "warn"
     assert await cared_for.ready() == 1
@@ -67,7 +68,7 @@ async def test_each_server_that_is_away_is_a_failed_check_and_the_others_are_exa
     expected = {
         "redis_url": {"redis", "redis-ledger"},
         "rabbitmq_url": {"rabbitmq"},
-        "rabbitmq_management_url": {"rabbitmq-management"},
+        "rabbitmq_management_url": {"rabbitmq-management", "rabbitmq-nodes"},
         "sqlite_path": {"ledger"},
     }
     for name, value in away.items():

@@ -166,6 +166,24 @@ async def test_an_alarm_of_the_broker_ends_it_partial_and_marks_are_honest(ward)
     assert set(await ward.copy_ids()) == set(ids(30))
 
 
+async def test_stopped_half_way_and_run_again_it_completes(ward, monkeypatch):
+    monkeypatch.setattr("rehydrator.care.remirror.AHEAD_MAX", 50)
+    await ward.accept(*many(400))
+    await ward.delete_queue()
+    half_way = asyncio.Event()
+
+    def told(report):
+        if report.confirmed >= 100:
+            half_way.set()
+
+    running = asyncio.create_task(run(ward, told))
+    await asyncio.wait_for(half_way.wait(), 30)
+    await cancel(running)
+    assert 100 <= await ward.ready() < 400
+    assert (await run(ward)).complete
+    assert set(await ward.copy_ids()) == set(ids(400))
+
+
 async def test_a_wipe_of_redis_meanwhile_leaves_nothing_to_do(ward):
     await ward.accept(*many(30))
     await ward.delete_queue()
