@@ -10,7 +10,15 @@ import pytest
 @pytest.mark.timeout(180)
 def test_a_wiped_redis_loses_nothing():
     done = subprocess.run(
-        [sys.executable, "-m", "app.cli", "drill", "--scenario=redis-wipe", "--tasks=300", "--json"],
+        [
+            sys.executable,
+            "-m",
+            "app.cli",
+            "drill",
+            "--scenario=redis-wipe",
+            "--tasks=300",
+            "--json",
+        ],
         check=False,
         capture_output=True,
         text=True,
