@@ -4,6 +4,7 @@ Live: the process's loops run. Ready: the stores it needs answer.
 """
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ from app.metrics import CONTENT_TYPE, Metrics
 
 CHECK_WITHIN_S: Final = 2.0
 OK: Final = "ok"
+PROCESS_HEADER: Final = "X-Lifeboat-Pid"
+"""In an answer of ``/readyz``: the id of the process that gave it."""
 
 Check = Callable[[], Awaitable[None]]
 
@@ -83,5 +86,13 @@ async def serve_health(
         await runner.cleanup()
 
 
+def who_answers() -> dict[str, str]:
+    """The header by which one who has started this process knows it from another on its port."""
+    return {PROCESS_HEADER: str(os.getpid())}
+
+
 def _json(document: dict[str, Any], status: int) -> web.Response:
-    return web.Response(body=orjson.dumps(document), status=status, content_type="application/json")
+    body = orjson.dumps(document)
+    return web.Response(
+        body=body, status=status, content_type="application/json", headers=who_answers()
+    )

@@ -10,6 +10,7 @@ from typing import Final
 
 import aiohttp
 
+from app.health import PROCESS_HEADER
 from app.stack.process import ChildProcess, StackError, free_port, is_free, together, until
 
 READY_WITHIN_MS: Final = 60_000
@@ -66,6 +67,9 @@ class Service:
         Raises:
             StackError: it is not; with the end of its log.
         """
+        if not is_free(self.port) and not self._named_port():
+            # Taken since we looked: its readiness would be another's.
+            self.use_port(free_port())
         try:
             await self._start()
         except StackError:
@@ -96,6 +100,9 @@ class Service:
                 aiohttp.ClientSession(timeout=timeout) as session,
                 session.get(f"{self.url}/readyz") as response,
             ):
+                if response.headers.get(PROCESS_HEADER) != str(self.pid):
+                    # Somebody else took the port first; ours is about to end over it.
+                    return False
                 words = await response.json(content_type=None)
                 return response.status == HTTPStatus.OK and words["status"] == "ok"
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError):

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from app.api import schemas
 from app.api.answers import json_answer
-from app.health import OK, run_checks
+from app.health import OK, run_checks, who_answers
 from app.metrics import CONTENT_TYPE, Metrics
 from app.task_queue.task_queue import NOT_CONFIGURED, TaskQueue
 
@@ -29,7 +29,8 @@ def add_routes(application: FastAPI, task_queue: TaskQueue, metrics: Metrics) ->
         healthy = all(word in (OK, NOT_CONFIGURED) for word in words.values())
         stands_in = words["rabbitmq"] == OK and not task_queue.needs_redis
         status = 200 if words["redis"] == OK or stands_in else 503
-        return json_answer({"status": OK if healthy else "degraded", "checks": words}, status)
+        document = {"status": OK if healthy else "degraded", "checks": words}
+        return json_answer(document, status, headers=who_answers())
 
     async def exposition() -> Response:
         """Prometheus metrics."""
