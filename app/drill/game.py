@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ import orjson
 
 from app.clock import monotonic_ms, now_ms
 from app.drill import checker
-from app.drill.load import QUEUE
+from app.drill.load import QUEUE, tasks
 from app.drill.producers import Producers
 from app.drill.verdict import Fault
 from app.stack.process import ChildProcess, StackError, free_port, until
@@ -20,6 +21,7 @@ from app.stack.sources import Images
 from app.stack.stack import Stack
 from app.stack.system import System
 
+ALL_KINDS: Final = ("queued", "running", "scheduled", "retrying")
 RECEIVER_WITHIN_MS: Final = 15_000
 IN_FLIGHT_WITHIN_MS: Final = 20_000
 COMMAND_WITHIN_S: Final = 120.0
@@ -61,6 +63,7 @@ class Game:
         self.arrivals_file = folder / "receiver.jsonl"
         self._receiver_port = free_port()
         self._receiver = self._receiver_process()
+        self._unsubmitted = tasks(plan.tasks, plan.seed, self.receiver_url)
         self.producers = Producers(self.system.api.url, plan.durability, folder / "producers.jsonl")
 
     @property
@@ -94,6 +97,14 @@ class Game:
         self.stack.discard()
         self._receiver.kill9()
 
+    def submit(self, count: int) -> None:
+        """Have the producers submit the next ``count`` tasks."""
+        self.producers.give(islice(self._unsubmitted, count))
+
+    def submit_rest(self) -> None:
+        """Have them submit all that are left."""
+        self.producers.give(self._unsubmitted)
+
     async def until_accepted(self, count: int) -> None:
         """Wait for so many receipts that held what was asked."""
         await until(
@@ -102,7 +113,14 @@ class Game:
             f"{count} accepted tasks",
         )
 
-    async def work_in_flight(self, states: Sequence[str]) -> Mapping[str, int]:
+    async def at_work(self, share: int, needed: Sequence[str] = ("running",)) -> Mapping[str, int]:
+        """Submit ``share`` more tasks and come back in their midst; what was in flight then."""
+        accepted = len(self.producers.book.accepted)
+        self.submit(share)
+        await self.until_accepted(accepted + share // 2)
+        return await self._work_in_flight(needed)
+
+    async def _work_in_flight(self, needed: Sequence[str]) -> Mapping[str, int]:
         """Wait until there are tasks in each of these states; the depth then. Notes the RPO."""
         depth: dict[str, int] = {}
 
@@ -111,12 +129,12 @@ class Game:
             if document is None:
                 return False
             depth.clear()
-            depth.update({state: document["depth"][state] for state in states})
+            depth.update({state: document["depth"][state] for state in ALL_KINDS})
             self.rpo = (document["unmirroredTasks"], document["unmirroredOldestSeconds"] or 0.0)
-            return all(depth.values())
+            return all(depth[state] for state in needed)
 
         try:
-            await until(seen, IN_FLIGHT_WITHIN_MS, f"tasks that are {', '.join(states)}")
+            await until(seen, IN_FLIGHT_WITHIN_MS, f"tasks that are {', '.join(needed)}")
         except TimeoutError as error:
             self.say(f"{error} Going on with what there is: {depth}.")
         return depth
@@ -130,6 +148,16 @@ class Game:
         await action()
         self.faults.append(Fault(name, at, now_ms(), in_flight))
 
+    async def restart(self, name: str) -> None:
+        """Kill -9 a process of Lifeboat and start another in its place.
+
+        Raises:
+            StackError: it did not come.
+        """
+        service = self.system.services[name]
+        service.process.kill9()
+        await service.start()
+
     async def rehydrate(self) -> None:
         """``lifeboat rehydrate --json``; its progress is passed on, its report kept.
 
@@ -137,12 +165,7 @@ class Game:
             StackError: it failed.
         """
         self.say("Running: lifeboat rehydrate")
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "app.cli", "rehydrate", "--json",
-            env={**os.environ, **self.environment},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
+        process = await self.start_rehydrate()
         try:
             async with asyncio.timeout(COMMAND_WITHIN_S):
                 out, errors = await process.communicate()
@@ -157,6 +180,15 @@ class Game:
         self.say(f"The command: {_words({name: report[name] for name in COUNTED})}.")
         service = await checker.restored_by_service(self.system.services["rehydrator"].url)
         self.say(f"The standing rehydrator, which was there first, had restored {service:,}.")
+
+    async def start_rehydrate(self, *options: str) -> asyncio.subprocess.Process:
+        """The command, under way."""
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "app.cli", "rehydrate", "--json", *options,
+            env={**os.environ, **self.environment},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
 
     async def settle(self, within_ms: int) -> bool:
         """Wait until every accepted task is recorded and no copy is left; False: it was not."""

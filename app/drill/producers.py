@@ -30,6 +30,8 @@ class Book:
     """Task id -> accepted, refused or unknown."""
     answers: dict[str, int] = field(default_factory=dict)
     """How often each kind of answer came."""
+    fallback: set[str] = field(default_factory=set)
+    """Tasks whose receipt says that RabbitMQ took them for want of Redis."""
 
     def count(self, word: str) -> int:
         """How many tasks were last answered so."""
@@ -44,16 +46,20 @@ class Producers:
         self._api = api
         self._durability = durability
         self._log = log
+        self.on_degraded = "refuse"
         self._waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
     def use_api(self, url: str) -> None:
         """Submit there; call before ``run``."""
         self._api = url
 
-    async def run(self, bodies: Iterable[dict[str, Any]]) -> None:
-        """Submit until every task is accepted; cancel it to give up."""
+    def give(self, bodies: Iterable[dict[str, Any]]) -> None:
+        """Have these submitted next."""
         for body in bodies:
             self._waiting.put_nowait(body)
+
+    async def run(self) -> None:
+        """Submit what is given, each task until it is accepted; ends by being cancelled."""
         timeout = aiohttp.ClientTimeout(total=ANSWER_WITHIN_S)
         connector = aiohttp.TCPConnector(limit=PRODUCERS)
         with self._log.open("a", encoding="utf-8") as log:
@@ -65,14 +71,14 @@ class Producers:
                     group.create_task(self._produce(session, log))
 
     async def _produce(self, session: aiohttp.ClientSession, log: TextIO) -> None:
-        while not self._waiting.empty():
-            await self._submit(session, log, self._waiting.get_nowait())
+        while True:
+            await self._submit(session, log, await self._waiting.get())
 
     async def _submit(
         self, session: aiohttp.ClientSession, log: TextIO, body: dict[str, Any]
     ) -> None:
         book, task_id = self.book, body["taskId"]
-        wanted = {"durability": self._durability, "onDegraded": "refuse"}
+        wanted = {"durability": self._durability, "onDegraded": self.on_degraded}
         book.submitted[task_id] = now_ms()
         while True:
             _note(log, task_id, "invoke")
@@ -93,6 +99,8 @@ class Producers:
                 document = await response.json(content_type=None)
                 if response.status in (HTTPStatus.OK, HTTPStatus.ACCEPTED):
                     reached = document["durability"]["reached"]
+                    if document["acceptedBy"] == "rabbitmq" and document["degraded"]:
+                        self.book.fallback.add(document["taskId"])
                     enough = LEVELS.index(reached) >= LEVELS.index(self._durability)
                     return "accepted" if enough else "refused"
                 return "refused"

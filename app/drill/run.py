@@ -9,10 +9,11 @@ from typing import Any, Final
 
 from app.drill import checker
 from app.drill.game import Game, Plan
-from app.drill.load import QUEUE, tasks
+from app.drill.load import QUEUE
 from app.drill.scenarios import SCENARIOS
 from app.drill.verdict import Evidence, judge
 from app.lifecycle import cancel
+from app.stack.process import StackError
 from app.stack.sources import Images
 
 SETTLE_WITHIN_MS: Final = 90_000
@@ -28,6 +29,12 @@ async def drill(plan: Plan, images: Images, say: Callable[[str], None]) -> dict[
     folder = Path(tempfile.mkdtemp(prefix="lifeboat-drill-"))
     try:
         game = Game(plan, images, folder, say)
+        if SCENARIOS[plan.scenario].needs_mongo and game.stack.mongo is None:
+            raise StackError(
+                f"{plan.scenario} restarts MongoDB, and this machine has none: its ledger is an"
+                " SQLite file, which has no server to kill. Choose another scenario or install"
+                " mongod."
+            )
         try:
             await game.start()
             return await _play(game)
@@ -41,10 +48,10 @@ async def _play(game: Game) -> dict[str, Any]:
     plan, scenario = game.plan, SCENARIOS[game.plan.scenario]
     found = await checker.versions(game.stack)
     game.say(f"Submitting {plan.tasks:,} webhook deliveries at durability {plan.durability} ...")
-    bodies = tasks(plan.tasks, plan.seed, game.receiver_url)
-    producing = asyncio.create_task(game.producers.run(bodies), name="producers")
+    producing = asyncio.create_task(game.producers.run(), name="producers")
     try:
         await scenario.play(game)
+        game.submit_rest()
         await game.settle(SETTLE_WITHIN_MS + MS_A_TASK * plan.tasks)
     finally:
         await cancel(producing)

@@ -4,24 +4,29 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from app.drill.game import Game
-
-ALL_KINDS: Final = ("queued", "running", "scheduled", "retrying")
+from app.drill.game import ALL_KINDS, Game
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A story, how many faults it plans, and how it goes."""
+    """A story, how many faults it plans, and how it goes.
+
+    ``play`` is given the game and how many tasks to submit around each fault.
+    """
 
     story: str
-    planned_faults: int
-    play: Callable[[Game], Awaitable[None]]
+    act: Callable[[Game, int], Awaitable[None]]
+    planned_faults: int = 1
+    needs_mongo: bool = False
+
+    async def play(self, game: Game) -> None:
+        """All of it, with an equal share of the tasks around each fault."""
+        await self.act(game, game.plan.tasks)
 
 
-async def redis_wipe(game: Game) -> None:
+async def redis_wipe(game: Game, share: int) -> None:
     """Half-way: kill -9, remove the data, start an empty Redis, rehydrate."""
-    await game.until_accepted(game.plan.tasks // 2)
-    in_flight = await game.work_in_flight(ALL_KINDS)
+    in_flight = await game.at_work(share, ALL_KINDS)
 
     async def wipe() -> None:
         game.stack.redis.wipe()
@@ -32,14 +37,20 @@ async def redis_wipe(game: Game) -> None:
     await game.rehydrate()
 
 
-async def redis_restart(game: Game) -> None:
+async def redis_restart(game: Game, share: int) -> None:
     """Half-way: kill -9 and start again on the same append-only file."""
-    await game.until_accepted(game.plan.tasks // 2)
-    in_flight = await game.work_in_flight(ALL_KINDS)
+    in_flight = await game.at_work(share, ALL_KINDS)
     await game.inject("redis killed and restarted", in_flight, game.stack.redis.restart)
 
 
+async def worker_kill(game: Game, share: int) -> None:
+    """Half-way: kill -9 the worker with tasks running, start another."""
+    in_flight = await game.at_work(share)
+    await game.inject("worker killed, another started", in_flight, lambda: game.restart("worker"))
+
+
 SCENARIOS: Final = {
-    "redis-wipe": Scenario("Redis dies and all its data is gone", 1, redis_wipe),
-    "redis-restart": Scenario("Redis dies and comes back with its data", 1, redis_restart),
+    "redis-wipe": Scenario("Redis dies and all its data is gone", redis_wipe),
+    "redis-restart": Scenario("Redis dies and comes back with its data", redis_restart),
+    "worker-kill": Scenario("the worker dies with tasks running", worker_kill),
 }

@@ -10,6 +10,7 @@ ROWS: Final = (
     ("accepted", "with a receipt that held what was asked"),
     ("refused", "last answered no"),
     ("unknown", "last not answered"),
+    ("acceptedByRabbitmq", "while Redis was away, said so in the receipt"),
     ("executed", "whose effect the independent receiver saw"),
     ("lost", "accepted, neither executed nor recorded"),
     ("phantom", "executed, never submitted"),

@@ -77,6 +77,7 @@ def judge(
         "accepted": len(book.accepted),
         "refused": book.count("refused"),
         "unknown": book.count("unknown"),
+        "acceptedByRabbitmq": len(book.fallback),
         "executed": len(executed),
         "lost": len(lost),
         "phantom": len(phantom),

@@ -156,6 +156,10 @@ class Container:
                 await asyncio.to_thread(made.stop, timeout=STOP_WITHIN_S)
         return None
 
+    def inside(self, program: str) -> list[str]:
+        """The command that runs a program in it."""
+        return ["docker", "exec", self._note.read_text(), program]
+
     def tail(self) -> str:
         """The end of its log."""
         made = self._find()

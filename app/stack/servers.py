@@ -17,6 +17,7 @@ from app.stack.process import ChildProcess, StackError, free_port, kept_port, un
 from app.stack.sources import HINTS, Source, mongo_source, rabbitmq_source, redis_source
 
 READY_WITHIN_MS = 60_000
+CONTROL_WITHIN_S = 60
 REDIS_OPTIONS = (
     "--save", "", "--appendonly", "yes", "--appendfsync", "everysec",
     "--maxmemory-policy", "noeviction",
@@ -210,6 +211,53 @@ class RabbitMQServer(Server):
         )
         return self.vhost_url(name)
 
+    def has_on_disk(self, queue: str) -> bool:
+        """Whether a quorum queue's name is written down; killed before, 3.10 brings it back dead.
+
+        True in a container, whose data is not seen from here.
+        """
+        if self.source.image:
+            return True
+        return any(queue.encode() in file.read_bytes() for file in self.data.rglob("names.dets"))
+
+    async def control(self, *arguments: str) -> None:
+        """``rabbitmqctl``.
+
+        Raises:
+            StackError: it failed or took too long; with its last words.
+        """
+        if isinstance(self.process, Container):
+            command, environment = self.process.inside("rabbitmqctl"), None
+        else:
+            command = [str(Path(self.program).with_name("rabbitmqctl"))]
+            command += ["--erlang-cookie", self._tag]
+            environment = self._environment()
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            *arguments,
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            async with asyncio.timeout(CONTROL_WITHIN_S):
+                words, _ = await process.communicate()
+        except TimeoutError as error:
+            process.kill()
+            raise StackError(f"rabbitmqctl took over {CONTROL_WITHIN_S} s.") from error
+        if process.returncode:
+            raise StackError(f"rabbitmqctl failed: {words.decode(errors='replace')[-800:]}")
+
+    async def has_memory_alarm(self) -> bool:
+        """Whether the node blocks publishers for want of memory."""
+        timeout = aiohttp.ClientTimeout(total=20)
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(f"{self.management_url}/api/nodes") as response,
+        ):
+            return any(node["mem_alarm"] for node in await response.json())
+
     async def delete_vhost(self, name: str) -> None:
         """Remove a vhost and all that is in it."""
         await self._management("DELETE", f"/api/vhosts/{name}")
@@ -240,7 +288,22 @@ class RabbitMQServer(Server):
             # Figures a second old, not five: people watch them.
             " -rabbit collect_statistics_interval 1000 -rabbit quorum_tick_interval 1000"
         )
-        environment = {
+        return ChildProcess(
+            self.name,
+            [self.program],
+            log=self.folder / "rabbitmq.log",
+            environment={
+                **self._environment(),
+                # Makes the script exec the node instead of staying in front of it.
+                "RABBITMQ_ALLOW_INPUT": "true",
+                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": erlang,
+            },
+            detached=self.detached,
+        )
+
+    def _environment(self) -> dict[str, str]:
+        """Of the node and of the commands that speak to it."""
+        return {
             **os.environ,
             "HOME": str(self.folder),
             "RABBITMQ_NODENAME": f"lifeboat-{self._tag}@localhost",
@@ -251,17 +314,7 @@ class RabbitMQServer(Server):
             "RABBITMQ_DIST_PORT": str(self._dist_port),
             "ERL_EPMD_PORT": str(self.epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            # Makes the script exec the node instead of staying in front of it.
-            "RABBITMQ_ALLOW_INPUT": "true",
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": erlang,
         }
-        return ChildProcess(
-            self.name,
-            [self.program],
-            log=self.folder / "rabbitmq.log",
-            environment=environment,
-            detached=self.detached,
-        )
 
     def _contain(self) -> Container:
         return Container(
