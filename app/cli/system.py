@@ -18,7 +18,7 @@ from app.cli.options import Json, Yes
 from app.settings import load
 from app.stack.running import Running, end, living
 from app.stack.stack import Stack
-from app.stack.system import System
+from app.stack.system import USUAL_HTTP_PORT, System
 from app.stack.watch import watch
 
 GIVEN = {
@@ -68,7 +68,7 @@ async def _up(folder: Path, console: Console, *, detach: bool, sqlite: bool, jso
     if "LIFEBOAT_SQLITE_PATH" in os.environ:
         given.append("mongo")
     stack = Stack(folder, images=images_of(load()), mongo=not sqlite, given=given, detached=detach)
-    system = System(folder / "log", stack.environment(), detached=detach)
+    system = System(folder / "log", stack.environment(), api_port=USUAL_HTTP_PORT, detached=detach)
     try:
         for server in stack.servers:
             console.print(f"Starting {server.source} ...")

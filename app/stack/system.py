@@ -30,15 +30,22 @@ class Service:
     """One Lifeboat process with a port on which it says whether it is ready."""
 
     def __init__(
-        self, name: str, folder: Path, environment: Mapping[str, str], *, detached: bool
+        self,
+        name: str,
+        folder: Path,
+        environment: Mapping[str, str],
+        *,
+        wished_port: int | None = None,
+        detached: bool = False,
     ) -> None:
+        """``wished_port`` is taken if it is free."""
         command, self._port_variable = COMMANDS[name.split("-", maxsplit=1)[0]]
         self.name = name
         self._command = [sys.executable, "-m", "app.cli", command]
         self._folder = folder
         self._environment = environment
         self._detached = detached
-        self.use_port(self._first_port())
+        self.use_port(self._first_port(wished_port))
 
     @property
     def url(self) -> str:
@@ -111,11 +118,11 @@ class Service:
     def _named_port(self) -> str:
         return os.environ.get(self._port_variable, "")
 
-    def _first_port(self) -> int:
+    def _first_port(self, wished_port: int | None) -> int:
         if self._named_port() not in ("", "0"):
             return int(self._named_port())
-        if self.name == "api" and is_free(USUAL_HTTP_PORT):
-            return USUAL_HTTP_PORT
+        if wished_port is not None and is_free(wished_port):
+            return wished_port
         return free_port()
 
 
@@ -128,13 +135,25 @@ class System:
         environment: Mapping[str, str],
         *,
         workers: int = 1,
+        api_port: int | None = None,
         detached: bool = False,
     ) -> None:
-        """``environment``: the ``LIFEBOAT_*`` variables they get beside this process's own."""
+        """``environment``: the ``LIFEBOAT_*`` variables they get beside this process's own.
+
+        ``api_port`` is where people expect the API; without one it is anywhere, so that systems
+        that run side by side never take each other's place.
+        """
         names = ["api", "mirror", "rehydrator", "worker"]
         names += [f"worker-{n}" for n in range(2, workers + 1)]
         self.services = {
-            name: Service(name, folder, environment, detached=detached) for name in names
+            name: Service(
+                name,
+                folder,
+                environment,
+                wished_port=api_port if name == "api" else None,
+                detached=detached,
+            )
+            for name in names
         }
 
     @property
