@@ -8,6 +8,7 @@ from typing import Final
 from app.broker.connection import RedisConnection
 from app.broker.gauges import Gauges, read_gauges
 from app.broker.keys import QueueKeys
+from app.broker.presence import Presence
 from app.clock import monotonic_ms
 from app.errors import StaleGeneration, Unavailable
 from app.ledger.ledger import Ledger
@@ -38,6 +39,7 @@ class QueueGauges:
         self._ledger = ledger
         self._metrics = metrics
         self._keys = keys
+        self._presence = Presence(redis, keys.env)
         self._stale_after_ms = stale_after_ms
         self._labels = (keys.name.tenant, keys.name.queue)
 
@@ -53,6 +55,7 @@ class QueueGauges:
                 try:
                     self._show(await read_gauges(self._redis, self._keys, token), blocked())
                     read_at = monotonic_ms()
+                    await self._show_workers()
                     if rounds % PARKED_EVERY == 0:
                         await self._show_parked()
                     rounds += 1
@@ -82,6 +85,11 @@ class QueueGauges:
         metrics.unmirrored_oldest_age.labels(*labels).set((seen.oldest_unmirrored_ms or 0) / 1000)
         metrics.mirror_blocked.labels(*labels).set(int(blocked))
 
+    async def _show_workers(self) -> None:
+        name = self._keys.name
+        living = sum(name in each.queues for each in await self._presence.workers())
+        self._metrics.workers.labels(*self._labels).set(living)
+
     async def _show_parked(self) -> None:
         counts = await self._ledger.parked_counts(*self._labels)
         for state in PARKED:
@@ -96,5 +104,6 @@ class QueueGauges:
             metrics.unmirrored_tasks,
             metrics.unmirrored_oldest_age,
             metrics.mirror_blocked,
+            metrics.workers,
         ):
             gauge.remove(*labels)

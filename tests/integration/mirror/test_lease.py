@@ -2,6 +2,8 @@
 
 import asyncio
 
+from app.broker.presence import Presence, WorkerItem
+from app.names import QueueName
 from tests.support.eventually import eventually
 
 LONG_MS = 60_000
@@ -123,6 +125,19 @@ def depths(mirror):
         )
         for state in states
     }
+
+
+async def test_the_living_workers_of_the_queue_are_counted(start_mirror, world):
+    presence = Presence(world.redis, world.keys.env)
+    elsewhere = QueueName(world.keys.name.tenant, "elsewhere")
+    for worker, queues in (("both", (world.keys.name, elsewhere)), ("other", (elsewhere,))):
+        await presence.announce(WorkerItem(worker, queues, ("send",), 1, 0, 1, 1), LONG_MS)
+    mirror = start_mirror()
+    await eventually(lambda: mirror.total("workers") == 1)
+    await presence.leave("both")
+    await eventually(lambda: mirror.total("workers") == 0)
+    await mirror.stop()
+    assert not mirror.shows("workers")
 
 
 async def test_what_is_not_mirrored_is_shown_while_rabbitmq_is_away(proxied, world, proxy):
