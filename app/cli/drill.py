@@ -14,7 +14,7 @@ from app.cli.images import images_of
 from app.cli.options import Json
 from app.drill.game import Plan
 from app.drill.run import drill as play
-from app.drill.scenarios import SCENARIOS
+from app.drill.scenarios import NOT_YET, SCENARIOS
 from app.drill.show import show
 from app.settings import load
 
@@ -32,6 +32,12 @@ def drill(
     json: Json = False,
 ) -> None:
     """Rehearse a disaster on private servers and count what was lost."""
+    if scenario in NOT_YET:
+        raise typer.BadParameter(
+            f"{scenario} is not there yet: it needs {NOT_YET[scenario]}, and the drill's servers"
+            f" are single ones. Choose one of {', '.join(SCENARIOS)}.",
+            param_hint="--scenario",
+        )
     if scenario not in SCENARIOS:
         raise typer.BadParameter(
             f"{scenario}: choose one of {', '.join(SCENARIOS)}.", param_hint="--scenario"

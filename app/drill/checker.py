@@ -75,6 +75,12 @@ async def copies_left(stack: Stack, queue: str) -> int | None:
     return int(count) if count is not None else None
 
 
+async def tasks_in_redis(stack: Stack) -> int:
+    """How many tasks Redis knows."""
+    async with Redis.from_url(stack.redis.url) as client:
+        return sum([1 async for _ in client.scan_iter(match="lb:*:task:*", count=1_000)])
+
+
 async def versions(stack: Stack) -> dict[str, str]:
     """What really ran."""
     found = {}

@@ -18,12 +18,13 @@ from app.drill.producers import Producers
 from app.drill.verdict import Fault
 from app.stack.process import ChildProcess, StackError, free_port, until
 from app.stack.sources import Images
-from app.stack.stack import Stack
+from app.stack.stack import VHOST, Stack
 from app.stack.system import System
 
 ALL_KINDS: Final = ("queued", "running", "scheduled", "retrying")
 RECEIVER_WITHIN_MS: Final = 15_000
 IN_FLIGHT_WITHIN_MS: Final = 20_000
+QUEUE_ON_DISK_WITHIN_MS: Final = 30_000
 COMMAND_WITHIN_S: Final = 120.0
 COUNTED: Final = ("seen", "restored", "present", "finished", "quarantined")
 SETTINGS: Final = {
@@ -148,6 +149,31 @@ class Game:
         await action()
         self.faults.append(Fault(name, at, now_ms(), in_flight))
 
+    async def until_restored(self, least: int) -> int:
+        """Wait until a wiped Redis knows so many tasks again; how many it does.
+
+        Raises:
+            TimeoutError: it does not in time.
+        """
+        found = 0
+
+        async def seen() -> bool:
+            nonlocal found
+            found = await checker.tasks_in_redis(self.stack)
+            return found >= least
+
+        await until(seen, IN_FLIGHT_WITHIN_MS, f"{least} restored tasks")
+        return found
+
+    async def until_copies_have_a_home(self) -> None:
+        """Wait until RabbitMQ would find the mirror queue again after being killed."""
+        self.submit(1)
+        await until(
+            lambda: self.stack.rabbitmq.has_on_disk(f"{VHOST}_lifeboat.mirror.{QUEUE}"),
+            QUEUE_ON_DISK_WITHIN_MS,
+            "RabbitMQ to write the mirror queue down",
+        )
+
     async def restart(self, name: str) -> None:
         """Kill -9 a process of Lifeboat and start another in its place.
 
@@ -201,6 +227,7 @@ class Game:
             self.say(
                 f"accepted {len(accepted):,} · recorded {len(recorded):,} · copies in RabbitMQ"
                 f" {'?' if left is None else format(left, ',')}"
+                f" · answers so far: {_words(self.producers.book.answers)}"
             )
             done = len(accepted) == self.plan.tasks and not missing and left == 0
             if done or monotonic_ms() > deadline:

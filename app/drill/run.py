@@ -10,7 +10,7 @@ from typing import Any, Final
 from app.drill import checker
 from app.drill.game import Game, Plan
 from app.drill.load import QUEUE
-from app.drill.scenarios import SCENARIOS
+from app.drill.scenarios import SCENARIOS, Scenario
 from app.drill.verdict import Evidence, judge
 from app.lifecycle import cancel
 from app.stack.process import StackError
@@ -27,6 +27,7 @@ async def drill(plan: Plan, images: Images, say: Callable[[str], None]) -> dict[
         StackError: a server or process cannot be had or did not come.
     """
     folder = Path(tempfile.mkdtemp(prefix="lifeboat-drill-"))
+    held = False
     try:
         game = Game(plan, images, folder, say)
         if SCENARIOS[plan.scenario].needs_mongo and game.stack.mongo is None:
@@ -37,11 +38,16 @@ async def drill(plan: Plan, images: Images, say: Callable[[str], None]) -> dict[
             )
         try:
             await game.start()
-            return await _play(game)
+            document = await _play(game)
+            held = document["verdict"] == "ok" and document["accepted"] == plan.tasks
+            return document
         finally:
             await game.stop()
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if held:
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            say(f"Logs and the producers' and the receiver's files are kept in {folder}.")
 
 
 async def _play(game: Game) -> dict[str, Any]:
@@ -49,12 +55,14 @@ async def _play(game: Game) -> dict[str, Any]:
     found = await checker.versions(game.stack)
     game.say(f"Submitting {plan.tasks:,} webhook deliveries at durability {plan.durability} ...")
     producing = asyncio.create_task(game.producers.run(), name="producers")
+    playing = asyncio.create_task(_faults_and_settling(game, scenario), name="scenario")
     try:
-        await scenario.play(game)
-        game.submit_rest()
-        await game.settle(SETTLE_WITHIN_MS + MS_A_TASK * plan.tasks)
+        await asyncio.wait((producing, playing), return_when=asyncio.FIRST_COMPLETED)
+        # Producers never end by themselves: what ended them is the drill's error.
+        (producing if producing.done() else playing).result()
     finally:
         await cancel(producing)
+        await cancel(playing)
     evidence = Evidence(
         book=game.producers.book,
         arrivals=checker.read_arrivals(game.arrivals_file),
@@ -73,6 +81,12 @@ async def _play(game: Game) -> dict[str, Any]:
         durability=plan.durability,
         versions=found,
     )
+
+
+async def _faults_and_settling(game: Game, scenario: Scenario) -> None:
+    await scenario.play(game)
+    game.submit_rest()
+    await game.settle(SETTLE_WITHIN_MS + MS_A_TASK * game.plan.tasks)
 
 
 async def _copies_left(game: Game) -> int:

@@ -1,10 +1,23 @@
 """What may be played: each scenario does its faults while tasks are in flight."""
 
+import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from app.clock import monotonic_ms
 from app.drill.game import ALL_KINDS, Game
+from app.stack.process import StackError, until
+
+DOWN_MS: Final = 5_000
+TAKEN_WITHIN_MS: Final = 30_000
+ALARM_WITHIN_MS: Final = 20_000
+ALARMED, USUAL = "0.0001", "0.4"
+"""Shares of the machine's memory at which RabbitMQ blocks publishers."""
+SLOW_RATE: Final = 10
+"""Tasks a second of the rehydrate that is to be killed."""
+RESTORED_LEAST: Final = 10
+RANDOM_FAULTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +62,120 @@ async def worker_kill(game: Game, share: int) -> None:
     await game.inject("worker killed, another started", in_flight, lambda: game.restart("worker"))
 
 
+async def mirror_kill(game: Game, share: int) -> None:
+    """Half-way: kill -9 the mirror with copies to confirm, start another."""
+    in_flight = await game.at_work(share)
+    await game.inject("mirror killed, another started", in_flight, lambda: game.restart("mirror"))
+
+
+async def rehydrator_kill(game: Game, share: int) -> None:
+    """Wipe Redis, kill -9 the command half-way and the service, start both again."""
+    in_flight = await game.at_work(share, ALL_KINDS)
+    service = game.system.services["rehydrator"]
+
+    async def wipe() -> None:
+        # The service first: it would have brought all back before the command had begun.
+        service.process.kill9()
+        game.stack.redis.wipe()
+        await game.stack.redis.start()
+
+    await game.inject("redis wiped, the standing rehydrator killed", in_flight, wipe)
+    command = await game.start_rehydrate(f"--rate={SLOW_RATE}")
+    service.process.start()
+    restored = await game.until_restored(RESTORED_LEAST)
+
+    async def kill_both() -> None:
+        command.kill()
+        service.process.kill9()
+        await command.communicate()
+
+    await game.inject("rehydrate and rehydrator killed half-way", {"restored": restored}, kill_both)
+    await service.start()
+    await game.rehydrate()
+
+
+async def mongo_restart(game: Game, share: int) -> None:
+    """Half-way: kill -9 MongoDB and start it again on the same data."""
+    mongo = game.stack.mongo
+    if mongo is None:
+        raise StackError("There is no MongoDB to restart.")
+    in_flight = await game.at_work(share)
+    await game.inject("mongod killed and restarted", in_flight, mongo.restart)
+
+
+async def rabbitmq_restart(game: Game, share: int) -> None:
+    """Half-way: kill -9 RabbitMQ and start it again on the same data."""
+    await game.until_copies_have_a_home()
+    in_flight = await game.at_work(share)
+    await game.inject("rabbitmq killed and restarted", in_flight, game.stack.rabbitmq.restart)
+
+
+async def redis_down_accept(game: Game, share: int) -> None:
+    """Redis is away for a while; RabbitMQ takes the tasks; Redis comes back empty."""
+    game.producers.on_degraded = "accept"
+    in_flight = await game.at_work(share // 2, ALL_KINDS)
+    taken = len(game.producers.book.fallback)
+
+    async def down() -> None:
+        game.stack.redis.wipe()
+        back_at = monotonic_ms() + DOWN_MS
+        game.submit(share - share // 2)
+        await until(
+            lambda: len(game.producers.book.fallback) > taken,
+            TAKEN_WITHIN_MS,
+            "a submit that RabbitMQ takes while Redis is away",
+        )
+        await until(lambda: monotonic_ms() >= back_at, DOWN_MS, "the end of the outage")
+        await game.stack.redis.start()
+
+    await game.inject("redis killed, away, back empty", in_flight, down)
+
+
+async def rabbitmq_alarm(game: Game, share: int) -> None:
+    """RabbitMQ has a memory alarm and blocks publishers for a while."""
+    rabbitmq = game.stack.rabbitmq
+    in_flight = await game.at_work(share // 2)
+
+    async def alarm() -> None:
+        await rabbitmq.control("set_vm_memory_high_watermark", ALARMED)
+        await until(rabbitmq.has_memory_alarm, ALARM_WITHIN_MS, "the memory alarm")
+        over_at = monotonic_ms() + DOWN_MS
+        game.submit(share - share // 2)
+        await until(lambda: monotonic_ms() >= over_at, DOWN_MS, "the end of the alarm")
+        await rabbitmq.control("set_vm_memory_high_watermark", USUAL)
+
+    await game.inject("rabbitmq memory alarm, on and off", in_flight, alarm)
+
+
+async def random_faults(game: Game, share: int) -> None:
+    """Three different faults one after another, chosen by the seed."""
+    able = [name for name in MIXED if game.stack.mongo or name != "mongo-restart"]
+    chosen = random.Random(game.plan.seed).sample(able, RANDOM_FAULTS)
+    game.say(f"Seed {game.plan.seed} chose {', '.join(chosen)}.")
+    for name in chosen:
+        await SCENARIOS[name].act(game, share // RANDOM_FAULTS)
+
+
 SCENARIOS: Final = {
     "redis-wipe": Scenario("Redis dies and all its data is gone", redis_wipe),
     "redis-restart": Scenario("Redis dies and comes back with its data", redis_restart),
+    "redis-down-accept": Scenario("Redis is away, RabbitMQ takes the tasks", redis_down_accept),
+    "rabbitmq-restart": Scenario("RabbitMQ dies and comes back with its data", rabbitmq_restart),
+    "rabbitmq-alarm": Scenario("RabbitMQ takes nothing for want of memory", rabbitmq_alarm),
+    "mongo-restart": Scenario(
+        "MongoDB dies and comes back with its data", mongo_restart, needs_mongo=True
+    ),
     "worker-kill": Scenario("the worker dies with tasks running", worker_kill),
+    "mirror-kill": Scenario("the mirror dies with copies to confirm", mirror_kill),
+    "rehydrator-kill": Scenario(
+        "Redis is wiped and those who bring it back die half-way", rehydrator_kill, 2
+    ),
+    "random": Scenario("three faults, chosen by the seed", random_faults, RANDOM_FAULTS),
 }
+MIXED: Final = tuple(name for name, each in SCENARIOS.items() if each.planned_faults == 1)
+NOT_YET: Final = {
+    "rabbitmq-node-loss": "a RabbitMQ of three nodes",
+    "rabbitmq-quorum-loss": "a RabbitMQ of three nodes",
+    "redis-stale-failover": "a Redis with a replica",
+}
+"""Scenarios by what they wait for."""
