@@ -144,6 +144,10 @@ class StaleGeneration(Unavailable):
         super().__init__("redis", "its data is of another generation than the caller's knowledge")
 
 
+class ComingBack(Unavailable):
+    """No store is away: a task, or all of a queue, is on its way into Redis. Look again soon."""
+
+
 class RehydrationRunning(LifeboatError):
     """A rehydrate run is under way; one at a time."""
 

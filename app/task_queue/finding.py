@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from app.broker.intake import Sighting
-from app.errors import AmbiguousTask, TaskNotFound, Unavailable
+from app.clock import monotonic_ms
+from app.errors import AmbiguousTask, ComingBack, TaskNotFound, Unavailable
 from app.gather import Gatherer
 from app.ledger.records import LedgerRecord
 from app.names import QueueName, TaskKey
@@ -20,6 +21,7 @@ from app.task_queue.open_queue import OpenQueue
 from app.task_queue.views import finished_task, open_task
 
 RECORDS_AT_A_TIME: Final = 64
+LOOK_AGAIN_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +71,39 @@ class Finder:
         ledger: LedgerGate,
         queue_of: Callable[[QueueName], OpenQueue],
         is_expected: Callable[[TaskKey], bool],
+        gives_up: Callable[[], bool],
     ) -> None:
-        """``is_expected``: whether a task was accepted that may not be in Redis yet."""
+        """``is_expected``: whether a task was accepted that may not be in Redis yet.
+
+        ``gives_up``: whether the process stops, so that nobody may wait any longer.
+        """
+        self._gives_up = gives_up
         self._is_expected = is_expected
         self._ledger = ledger
         self._queue_of = queue_of
         # Thousands may wake up at once, many of them for the same task.
         self._gets = Gatherer(self._get, max_items=RECORDS_AT_A_TIME)
+
+    async def locate_by(
+        self,
+        task_id: str,
+        names: Sequence[QueueName],
+        until_ms: int,
+        elsewhere: Unavailable | None = None,
+    ) -> Located:
+        """As ``locate``, but a task that is coming back is looked for again until ``until_ms``.
+
+        Raises:
+            ComingBack: it has not come by then, or the process stops.
+        """
+        while True:
+            try:
+                return await self.locate(task_id, names, elsewhere)
+            except ComingBack:
+                left_ms = until_ms - monotonic_ms()
+                if left_ms <= 0 or self._gives_up():
+                    raise
+                await asyncio.sleep(min(left_ms / 1_000, LOOK_AGAIN_S))
 
     async def locate(
         self,
@@ -92,6 +120,7 @@ class Finder:
         Raises:
             TaskNotFound: both stores say so.
             AmbiguousTask: several queues have it.
+            ComingBack: no store is away, and it is being brought back.
             Unavailable: nobody can say now.
             LedgerMismatch: the process must stop.
         """
@@ -116,7 +145,9 @@ class Finder:
         for each in found:
             return each
         if any(self._is_expected(view.key) for view in views):
-            raise Unavailable("redis", "the task was accepted without it and is on its way there")
+            certain = doubt is None or isinstance(doubt, ComingBack)
+            kind = ComingBack if certain else Unavailable
+            raise kind("redis", "the task was accepted without it and is on its way there")
         raise doubt or TaskNotFound(f"There is no task {task_id}.")
 
     async def _look(self, name: QueueName, task_id: str) -> View:
@@ -125,7 +156,7 @@ class Finder:
             sighting, pending = await self._queue_of(name).look(task_id)
         except Unavailable as error:
             return View(key, None, error)
-        doubt = Unavailable("redis", "its tasks are being brought back") if pending else None
+        doubt = ComingBack("redis", "its tasks are being brought back") if pending else None
         return View(key, sighting, doubt, pending)
 
     async def _records(
@@ -161,7 +192,7 @@ def judge(
         return ledger_away or view.doubt
     if sighting or record:
         # Known, and yet in neither store as a whole: between two stores, or lost and coming back.
-        return Unavailable("redis", "the task is being brought back")
+        return ComingBack("redis", "the task is being brought back")
     return None
 
 

@@ -76,7 +76,9 @@ class TaskQueue:
             if settings.on_redis_away == "fallback":
                 self._fallback = Fallback(self._link, self._ledger, settings)
         self._submitter = Submitter(self._queues, self._ledger, settings, self._fallback)
-        self._finder = Finder(self._ledger, self._queues.of, self._is_expected)
+        self._finder = Finder(
+            self._ledger, self._queues.of, self._is_expected, lambda: self._finishes.closed
+        )
         presence = Presence(redis, settings.env)
         self._figures = Figures(self._queues, redis, self._ledger, self._copies, presence)
         self._listing = Listing(self._ledger, self._queues.of)
@@ -195,7 +197,8 @@ class TaskQueue:
         with self._watched():
             if queue and wait_s > 0:
                 return await self._wait(await self._queues.require(queue), task_id, until_ms)
-            found = await self._finder.locate(task_id, *await self._queues.searched(queue))
+            names, elsewhere = await self._queues.searched(queue)
+            found = await self._finder.locate_by(task_id, names, until_ms, elsewhere)
             if is_finished(found.shown) or wait_s <= 0:
                 return found.shown
             return await self._wait(found.name, task_id, until_ms)
@@ -341,7 +344,7 @@ class TaskQueue:
     async def _wait(self, name: QueueName, task_id: str, until_ms: int) -> dict[str, Any]:
         async with self._finishes.watch(name.task(task_id)) as watch:
             while True:
-                found = await self._finder.locate(task_id, [name])
+                found = await self._finder.locate_by(task_id, [name], until_ms)
                 left_ms = until_ms - monotonic_ms()
                 if is_finished(found.shown) or left_ms <= 0 or self._finishes.closed:
                     return found.shown

@@ -216,6 +216,40 @@ async def test_the_rehydrator_brings_the_tasks_into_redis(
     assert (again.status, again.document["disposition"]) == (200, "duplicate")
 
 
+@pytest.mark.parametrize("query", ["?wait=25", "?wait=25&queue=default"])
+async def test_who_waits_for_a_task_waits_for_its_way_into_redis_too(
+    start, private_redis, rabbitmq_url, rabbitmq_management_url, settings_of, query
+):
+    overrides = {"rabbitmq_management_url": rabbitmq_management_url}
+    api = await reached(start, private_redis, rabbitmq_url, **overrides)
+    private_redis.kill9()
+    assert (await api.submit(taskId="t1")).document["acceptedBy"] == "rabbitmq"
+    # Known to be away: no reason to wait.
+    assert (await api.get(f"/v1/tasks/t1{query}")).status == 503
+    await private_redis.start()
+
+    async def redis_is_back():
+        return (await api.get("/readyz")).document["status"] == "ok"
+
+    await eventually(redis_is_back)
+    assert (await api.get("/v1/tasks/t1?wait=1")).status == 503
+    waiting = asyncio.create_task(api.get(f"/v1/tasks/t1{query}"))
+    settings = settings_of(
+        redis_url=private_redis.url, rabbitmq_url=rabbitmq_url, rehydrator_port=0, **overrides
+    )
+    running = asyncio.create_task(run_rehydrator(settings))
+    try:
+
+        async def is_cancelled():
+            return (await api.post(b"", path="/v1/tasks/t1/cancel")).status == 200
+
+        await eventually(is_cancelled, within_s=25)
+        answer = await waiting
+    finally:
+        await cancel(running, waiting)
+    assert (answer.status, answer.document["state"]) == (200, "cancelled")
+
+
 async def test_a_vhost_of_another_env_stops_the_api(start, redis_url, rabbitmq_url):
     connection = await aio_pika.connect(rabbitmq_url)
     async with connection:
