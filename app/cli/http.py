@@ -67,17 +67,6 @@ async def at_most(items: AsyncIterator[T], count: int) -> list[T]:
     return found
 
 
-def confirm(question: str, *, yes: bool) -> None:
-    """Ask before something that cannot be undone; ``--yes`` is the answer."""
-    if yes:
-        return
-    # Typer's own writes half of its question to stdout, which is the document's.
-    sys.stderr.write(f"{question} [y/N]: ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise typer.Abort
-
-
 def show(document: Any, people: Callable[[Console], None], *, json: bool) -> None:
     """The document, or what people get instead."""
     if json:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from app.cli import http
+from app.cli.asking import confirm
 from app.cli.options import Json, Yes
 from app.cli.tables import task_view, tasks_table
 from app.cli.values import json_object, moment_ms
@@ -133,7 +134,7 @@ def group_of(kind: Kind) -> typer.Typer:
         chosen = _selection(ids, queue, filters, every=every)
         body = json_object(payload, "--payload")
         if not ids:
-            http.confirm(_question(verb, state, queue, filters), yes=yes)
+            confirm(_question(verb, state, queue, filters), yes=yes)
 
         acted = http.ask(lambda client: kind.redriven(client, queue, chosen, body), json=json)
         _report(acted, json=json)
@@ -155,7 +156,7 @@ def group_of(kind: Kind) -> typer.Typer:
     ) -> None:
         filters = _filters(type, error, channel, user, chat_id, since, until)
         chosen = _selection(ids, queue, filters, every=every)
-        http.confirm(_question("discard", state, queue, filters, ids), yes=yes)
+        confirm(_question("discard", state, queue, filters, ids), yes=yes)
 
         acted = http.ask(lambda client: kind.discarded(client, queue, chosen), json=json)
         _report(acted, json=json)

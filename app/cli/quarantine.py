@@ -6,6 +6,7 @@ import orjson
 import typer
 
 from app.cli import http
+from app.cli.asking import confirm
 from app.cli.options import Json, Yes
 from app.cli.tables import at, table_of
 from app.client import Client, Quarantined
@@ -66,6 +67,6 @@ def requeue(id: Id, json: Json = False) -> None:
 @quarantine.command("discard")
 def discard(id: Id, yes: Yes = False, json: Json = False) -> None:
     """Give a copy up."""
-    http.confirm(f"Discard {id} for good?", yes=yes)
+    confirm(f"Discard {id} for good?", yes=yes)
     copy = http.ask(lambda client: client.discard_quarantined(id), json=json)
     http.show(copy.document(), http.say(f"{id} is discarded."), json=json)

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from app.cli import http
+from app.cli.asking import confirm
 from app.cli.options import Json, Yes
 from app.cli.tables import queues_table
 from app.client import Client, Queue
@@ -42,7 +43,7 @@ def unpause(name: Name, json: Json = False) -> None:
 @queue.command("clear")
 def clear(name: Name, yes: Yes = False, json: Json = False) -> None:
     """Cancel everything in a queue that does not run yet; it does not come back."""
-    http.confirm(f"Cancel every waiting task of the queue {name}?", yes=yes)
+    confirm(f"Cancel every waiting task of the queue {name}?", yes=yes)
     cancelled = http.ask(lambda client: client.clear(name), json=json)
     http.show({"cancelled": cancelled}, http.say(f"Cancelled: {cancelled:,}."), json=json)
 

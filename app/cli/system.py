@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app import log
+from app.cli.asking import confirm
 from app.cli.images import images_of
 from app.cli.options import Json, Yes
 from app.settings import load
@@ -49,8 +50,8 @@ def down(
 ) -> None:
     """End what `up --detach` left running."""
     folder = folder.resolve()
-    if wipe and not yes:
-        typer.confirm(f"Remove everything in {folder}?", abort=True, err=True)
+    if wipe:
+        confirm(f"Remove everything in {folder}?", yes=yes)
     ended = asyncio.run(end(folder, wipe=wipe))
     if json:
         sys.stdout.write(orjson.dumps({"ended": ended, "dir": str(folder)}).decode() + "\n")

@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal
 import typer
 
 from app.cli import http
+from app.cli.asking import confirm
 from app.cli.options import Json, Yes
 from app.cli.tables import task_view, tasks_table
 from app.cli.values import json_object, moment_ms, span_s
@@ -141,7 +142,7 @@ def wait(
 @task.command("cancel")
 def cancel(task_id: Id, queue: Where = None, yes: Yes = False, json: Json = False) -> None:
     """Cancel a task that is not over; a running one is told to stop."""
-    http.confirm(f"Cancel {task_id}?", yes=yes)
+    confirm(f"Cancel {task_id}?", yes=yes)
     found = http.ask(lambda client: client.cancel(task_id, queue=queue), json=json)
     _say_state(found, json=json)
 

@@ -31,3 +31,21 @@ async def test_clear_asks_first(lifeboat):
     ran = await lifeboat("queue", "clear", "mail", typed="n\n")
     assert (ran.code, ran.out) == (1, "")
     assert "Cancel every waiting task of the queue mail?" in ran.err
+
+
+async def test_a_script_that_cannot_answer_is_told_to_say_yes(lifeboat, api):
+    await api.submit(taskId="t1", queue="mail")
+    ran = await lifeboat("queue", "clear", "mail", "--json")
+    assert (ran.code, ran.out) == (2, "")
+    assert "--yes" in ran.err
+    assert (await api.get("/v1/tasks/t1")).document["state"] == "queued"
+
+
+async def test_a_wipe_asks_first_and_not_on_stdout(lifeboat, tmp_path):
+    kept = tmp_path / "kept"
+    kept.touch()
+    ran = await lifeboat("down", "--wipe", "--json", "--dir", str(tmp_path))
+    assert (ran.code, ran.out) == (2, "")
+    ran = await lifeboat("down", "--wipe", "--json", "--dir", str(tmp_path), typed="n\n")
+    assert (ran.code, ran.out) == (1, "")
+    assert kept.exists()
