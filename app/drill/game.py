@@ -24,6 +24,7 @@ from app.stack.system import System
 ALL_KINDS: Final = ("queued", "running", "scheduled", "retrying")
 RECEIVER_WITHIN_MS: Final = 15_000
 IN_FLIGHT_WITHIN_MS: Final = 20_000
+ALL_WITHIN_MS: Final = 1_000
 QUEUE_ON_DISK_WITHIN_MS: Final = 30_000
 COMMAND_WITHIN_S: Final = 120.0
 COUNTED: Final = ("seen", "restored", "present", "finished", "quarantined")
@@ -122,8 +123,12 @@ class Game:
         return await self._work_in_flight(needed)
 
     async def _work_in_flight(self, needed: Sequence[str]) -> Mapping[str, int]:
-        """Wait until there are tasks in each of these states; the depth then. Notes the RPO."""
+        """Wait until there are tasks in each of these states; the depth then. Notes the RPO.
+
+        Before all are done some must do: a fault with nothing in flight proves nothing.
+        """
         depth: dict[str, int] = {}
+        patient_until = monotonic_ms() + ALL_WITHIN_MS
 
         async def seen() -> bool:
             document = await checker.queue_document(self.system.api.url, QUEUE)
@@ -132,7 +137,9 @@ class Game:
             depth.clear()
             depth.update({state: document["depth"][state] for state in ALL_KINDS})
             self.rpo = (document["unmirroredTasks"], document["unmirroredOldestSeconds"] or 0.0)
-            return all(depth[state] for state in needed)
+            if all(depth[state] for state in needed):
+                return True
+            return monotonic_ms() > patient_until and any(depth.values())
 
         try:
             await until(seen, IN_FLIGHT_WITHIN_MS, f"tasks that are {', '.join(needed)}")
@@ -150,16 +157,16 @@ class Game:
         self.faults.append(Fault(name, at, now_ms(), in_flight))
 
     async def until_restored(self, least: int) -> int:
-        """Wait until a wiped Redis knows so many tasks again; how many it does.
+        """Wait until a wiped Redis knows so many tasks more than now; how many it does.
 
         Raises:
             TimeoutError: it does not in time.
         """
-        found = 0
+        before, found = await checker.tasks_in_redis(self.stack), 0
 
         async def seen() -> bool:
             nonlocal found
-            found = await checker.tasks_in_redis(self.stack)
+            found = await checker.tasks_in_redis(self.stack) - before
             return found >= least
 
         await until(seen, IN_FLIGHT_WITHIN_MS, f"{least} restored tasks")

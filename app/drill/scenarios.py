@@ -14,9 +14,9 @@ TAKEN_WITHIN_MS: Final = 30_000
 ALARM_WITHIN_MS: Final = 20_000
 ALARMED, USUAL = "0.0001", "0.4"
 """Shares of the machine's memory at which RabbitMQ blocks publishers."""
-SLOW_RATE: Final = 10
+SLOW_RATE: Final = 5
 """Tasks a second of the rehydrate that is to be killed."""
-RESTORED_LEAST: Final = 10
+RESTORED_LEAST: Final = 5
 RANDOM_FAULTS: Final = 3
 
 
@@ -80,6 +80,8 @@ async def rehydrator_kill(game: Game, share: int) -> None:
         await game.stack.redis.start()
 
     await game.inject("redis wiped, the standing rehydrator killed", in_flight, wipe)
+    # What is submitted now is no restored task.
+    await game.until_accepted(share)
     command = await game.start_rehydrate(f"--rate={SLOW_RATE}")
     service.process.start()
     restored = await game.until_restored(RESTORED_LEAST)
