@@ -135,7 +135,7 @@ async def test_a_dry_run_only_tells(world):
         ({"since_ms": ACCEPTED_AT_MS}, 3),
         ({"since_ms": ACCEPTED_AT_MS + 1}, 0),
     ],
-    ids=str,
+    ids=["tenant", "task ids", "since", "since later"],
 )
 async def test_limits_leave_the_other_copies_untouched(world, limits, restored):
     await world.copy(*many(3), of_tenant("other", "x", accepted_at_ms=ACCEPTED_AT_MS - 1))
