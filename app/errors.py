@@ -134,6 +134,13 @@ class AcceptanceUnknown(Unavailable):
         super().__init__(because.store, because.detail)
 
 
+def reason_of(error: BaseException) -> str:
+    """What an error of a store's client says; a time-out says nothing by itself."""
+    if isinstance(error, TimeoutError):
+        return str(error) or "no answer in time"
+    return str(error) or type(error).__name__
+
+
 class StaleGeneration(Unavailable):
     """Redis has another history than the caller's knowledge: forget it and look again.
 

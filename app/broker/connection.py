@@ -21,7 +21,13 @@ from redis.maint_notifications import MaintNotificationsConfig
 from app.broker.fsync import ask_fsynced, fsync_all
 from app.broker.packing import PackedConnection
 from app.clock import monotonic_ms
-from app.errors import DurabilityUnsupported, LedgerMismatch, StaleGeneration, Unavailable
+from app.errors import (
+    DurabilityUnsupported,
+    LedgerMismatch,
+    StaleGeneration,
+    Unavailable,
+    reason_of,
+)
 from app.gather import Gatherer
 from app.settings import Settings
 
@@ -208,7 +214,7 @@ class RedisConnection:
         except ResponseError as error:
             raise _refusal(error) from error
         except (RedisError, OSError, TimeoutError) as error:
-            self._away_because = str(error) or type(error).__name__
+            self._away_because = reason_of(error)
             self._away_until_ms = monotonic_ms() + AWAY_FOR_MS
             raise Unavailable("redis", self._away_because) from error
 

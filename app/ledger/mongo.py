@@ -16,7 +16,7 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from app.errors import LedgerMismatch, QueueLimitReached, SettingsError, Unavailable
+from app.errors import LedgerMismatch, QueueLimitReached, SettingsError, Unavailable, reason_of
 from app.ledger import documents, kept_documents, searches, updates
 from app.ledger.bulk import Documents, Operation, decide
 from app.ledger.growing import grow_documents
@@ -366,7 +366,7 @@ class MongoLedger:
             async with asyncio.timeout(self._timeout_s):
                 yield
         except (PyMongoError, TimeoutError) as error:
-            raise Unavailable("ledger", (str(error) or type(error).__name__)[:200]) from error
+            raise Unavailable("ledger", reason_of(error)[:200]) from error
 
 
 def _free_slot(taken: set[int], limit: int) -> int | None:

@@ -15,7 +15,7 @@ from pymongo.errors import PyMongoError
 from pymongo.write_concern import WriteConcern
 
 from app.clock import now_ms
-from app.errors import SettingsError, Unavailable
+from app.errors import SettingsError, Unavailable, reason_of
 from app.settings import Settings
 
 
@@ -65,7 +65,7 @@ async def _read_mongo(url: str, timeout_ms: int) -> LedgerFacts:
             hello = await client.admin.command("hello")
             why_not = await _try_write(client, timeout_ms)
     except (PyMongoError, TimeoutError) as error:
-        raise Unavailable("ledger", (str(error) or type(error).__name__)[:200]) from error
+        raise Unavailable("ledger", reason_of(error)[:200]) from error
     finally:
         client.close()
     told: datetime = hello["localTime"]

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from app.clock import now_ms
-from app.errors import LedgerMismatch, QueueLimitReached, Unavailable
+from app.errors import LedgerMismatch, QueueLimitReached, Unavailable, reason_of
 from app.ledger import kept_rows, rows, selects
 from app.ledger.growing import grow_tables
 from app.ledger.paging import page_of
@@ -323,7 +323,7 @@ class SqliteLedger:
             async with asyncio.timeout(self._timeout_s):
                 return await loop.run_in_executor(self._thread, self._transaction, work)
         except (sqlite3.Error, TimeoutError, OSError, RuntimeError) as error:
-            raise Unavailable("ledger", str(error) or type(error).__name__) from error
+            raise Unavailable("ledger", reason_of(error)) from error
 
     def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
         db = self._connect()

@@ -246,7 +246,7 @@ class Submitter:
 
     def _sentence(self, envelope: Envelope, reached: str) -> str:
         why = (
-            f"Its level was not seen within {self._confirm_timeout_ms} ms"
+            f"No confirm within {self._confirm_timeout_ms} ms, or nobody there to give one"
             if self._mirrored
             else "No copy was made, for RabbitMQ is not configured"
         )

@@ -123,6 +123,7 @@ async def test_who_refuses_a_degraded_answer_learns_the_id_and_can_ask_again(mir
     assert (answer.status, answer.code) == (503, "durability_not_reached")
     assert answer.headers["Retry-After"]
     assert (answer.document["taskId"], answer.document["reached"]) == ("t1", "fast")
+    assert "nobody there" in answer.document["detail"]
     assert await stores.mirror() == 1
     again = await mirrored_api.submit(taskId="t1", onDegraded="refuse")
     assert again.status == 200

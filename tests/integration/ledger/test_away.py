@@ -252,6 +252,12 @@ async def until_acknowledged(ledger, write):
             return answer
 
 
+async def test_a_server_that_does_not_answer_is_told_in_words(unused_tcp_port):
+    async with mongo_ledger(f"mongodb://127.0.0.1:{unused_tcp_port}/test", 300) as ledger:
+        with pytest.raises(Unavailable, match="no answer in time"):
+            await ledger.ping()
+
+
 @pytest.mark.parametrize("fault", ["step down", "restart", "pause"])
 async def test_a_write_repeated_after_no_answer_is_in_force_and_counted_once(private_mongo, fault):
     writes = [finish(task, attempt=attempt()) for task in keys(400)]
