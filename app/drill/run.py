@@ -27,10 +27,11 @@ async def drill(plan: Plan, images: Images, say: Callable[[str], None]) -> dict[
         StackError: a server or process cannot be had or did not come.
     """
     folder = Path(tempfile.mkdtemp(prefix="lifeboat-drill-"))
-    held = False
+    disposable = False
     try:
         game = Game(plan, images, folder, say)
         if SCENARIOS[plan.scenario].needs_mongo and game.stack.mongo is None:
+            disposable = True
             raise StackError(
                 f"{plan.scenario} restarts MongoDB, and this machine has none: its ledger is an"
                 " SQLite file, which has no server to kill. Choose another scenario or install"
@@ -38,13 +39,16 @@ async def drill(plan: Plan, images: Images, say: Callable[[str], None]) -> dict[
             )
         try:
             await game.start()
-            document = await _play(game)
-            held = document["verdict"] == "ok" and document["accepted"] == plan.tasks
+            try:
+                document = await _play(game)
+            except TimeoutError as error:
+                raise StackError(f"The drill cannot go on. {error}") from error
+            disposable = document["verdict"] == "ok" and document["accepted"] == plan.tasks
             return document
         finally:
             await game.stop()
     finally:
-        if held:
+        if disposable:
             shutil.rmtree(folder, ignore_errors=True)
         else:
             say(f"Logs and the producers' and the receiver's files are kept in {folder}.")
