@@ -114,18 +114,17 @@ class Bodies:
         self._bytes_max = settings.limit_envelope * BODY_PER_ENVELOPE
         self._depth_max = settings.limit_depth
 
-    async def read(self, request: Request, model: type[Model], *, optional: bool = False) -> Model:
-        """The request's body as ``model``; ``optional``: none at all is an empty one.
+    async def read(self, request: Request, model: type[Model]) -> Model:
+        """The request's body as ``model``; none at all is an empty object.
 
         Raises:
             InvalidTask: it breaks a rule, by its fields.
             MalformedJson, TooLarge, UnsupportedMediaType: it is no body we read.
         """
         raw = await read_body(request, self._bytes_max)
-        if not raw and optional:
-            return model()
-        media_type(request, JSON)
+        if raw:
+            media_type(request, JSON)
         try:
-            return model.model_validate(parse_object(raw, self._depth_max))
+            return model.model_validate(parse_object(raw, self._depth_max) if raw else {})
         except ValidationError as error:
             raise InvalidTask(*problems_of(error)) from error

@@ -33,7 +33,7 @@ class Actions:
 
     async def retry(self, request: Request, task_id: TaskId, queue: QueueWanted = None) -> Response:
         """Start the next run of a dead task, with another payload if wanted."""
-        body = await self._bodies.read(request, RedriveBody, optional=True)
+        body = await self._bodies.read(request, RedriveBody)
         async with within(self._within_s):
             task = await self._task_queue.redrive(task_id, queue, body.payload, expect="dead")
             return json_answer(task)
@@ -42,7 +42,7 @@ class Actions:
         self, request: Request, task_id: TaskId, queue: QueueWanted = None
     ) -> Response:
         """Start the next run of a suspended task, with another payload if wanted."""
-        body = await self._bodies.read(request, RedriveBody, optional=True)
+        body = await self._bodies.read(request, RedriveBody)
         async with within(self._within_s):
             task = await self._task_queue.redrive(task_id, queue, body.payload, expect="suspended")
             return json_answer(task)

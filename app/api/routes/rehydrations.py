@@ -62,7 +62,7 @@ class RehydrationRoutes:
 
     async def request(self, request: Request) -> Response:
         """Ask for a run; a rehydrator process begins it within seconds, or it fails."""
-        body = await self._bodies.read(request, RehydrateBody, optional=True)
+        body = await self._bodies.read(request, RehydrateBody)
         async with within(self._within_s):
             run = await self._task_queue.rehydrations.request(body.wish())
         return json_answer(run, 202, {"Location": f"/v1/rehydrations/{run['id']}"})

@@ -83,6 +83,7 @@ async def test_clear_goes_on_until_nothing_is_left(api):
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
+        (None, "#/confirm"),
         ({}, "#/confirm"),
         ({"confirm": "other"}, "#/confirm"),
         ({"confirm": "default", "x": 1}, "#/x"),
