@@ -224,9 +224,14 @@ class Game:
         )  # fmt: skip
 
     async def settle(self, within_ms: int) -> bool:
-        """Wait until every accepted task is recorded and no copy is left; False: it was not."""
+        """Wait until every accepted task is recorded and no copy is left; False: it was not.
+
+        Raises:
+            StackError: a process of Lifeboat has ended that nobody killed.
+        """
         deadline = monotonic_ms() + within_ms
         while True:
+            self._all_live()
             recorded = await checker.read_records(self.stack, self.sqlite_path, QUEUE)
             left = await checker.copies_left(self.stack, QUEUE)
             accepted = self.producers.book.accepted
@@ -240,6 +245,13 @@ class Game:
             if done or monotonic_ms() > deadline:
                 return done
             await asyncio.sleep(1)
+
+    def _all_live(self) -> None:
+        for service in self.system.services.values():
+            if not service.process.running:
+                raise StackError(
+                    f"{service.name} ended by itself. Its log ends: {service.process.tail()}"
+                )
 
     async def _receiver_answers(self) -> bool:
         return bool(await checker.read_text(f"http://127.0.0.1:{self._receiver_port}/ready"))
