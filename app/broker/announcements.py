@@ -24,7 +24,8 @@ async def follow(redis: RedisConnection, pattern: str, told: Callable[[str, str]
     while not asked_to_stop():
         try:
             await _listen(redis, pattern, told)
-        except (RedisError, OSError, TimeoutError) as error:
+        # A RuntimeError is uvloop's word for a socket that was closed meanwhile.
+        except (RedisError, OSError, RuntimeError, TimeoutError) as error:
             log.debug("The subscription to %s was lost: %s", pattern, error)
             await asyncio.sleep(RECONNECT_S)
 

@@ -213,7 +213,8 @@ class RedisConnection:
                 raise asyncio.CancelledError
         except ResponseError as error:
             raise _refusal(error) from error
-        except (RedisError, OSError, TimeoutError) as error:
+        # A RuntimeError is uvloop's word for a socket that was closed meanwhile.
+        except (RedisError, OSError, RuntimeError, TimeoutError) as error:
             self._away_because = reason_of(error)
             self._away_until_ms = monotonic_ms() + AWAY_FOR_MS
             raise Unavailable("redis", self._away_because) from error
