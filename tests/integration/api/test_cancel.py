@@ -61,7 +61,7 @@ async def test_a_running_task_is_recorded_as_cancelled_with_its_attempt(api, sto
     assert (attempt["attempt"], attempt["worker"], attempt["outcome"]) == (1, "w1", "cancelled")
     assert document["startedAt"] == attempt["startedAt"] <= attempt["finishedAt"]
     renewed = await stores.delivery().renew(await stores.token(), "w1", [entry])
-    assert renewed == ["cancelled"]
+    assert renewed == ["over"]
 
 
 @pytest.mark.parametrize("state", ["succeeded", "expired", "discarded", "dead"])
