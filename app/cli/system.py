@@ -72,7 +72,7 @@ async def _up(folder: Path, console: Console, *, detach: bool, sqlite: bool, jso
     system = System(folder / "log", stack.environment(), api_port=USUAL_HTTP_PORT, detached=detach)
     try:
         for server in stack.servers:
-            console.print(f"Starting {server.source} ...")
+            console.print(f"Starting {server.source} ...", soft_wrap=True)
         await stack.start()
         console.print("Starting API, worker, mirror, rehydrator ...")
         await system.start()

@@ -41,7 +41,8 @@ def show(document: dict[str, Any], console: Console) -> None:
     for fault in document["faults"]:
         flight = ", ".join(f"{state} {count:,}" for state, count in fault["inFlight"].items())
         took = (fault["doneAt"] - fault["at"]) / 1000
-        console.print(f"fault: {fault['name']} ({took:.1f} s), in flight: {flight}")
+        line = f"fault: {fault['name']} ({took:.1f} s), in flight: {flight}"
+        console.print(line, soft_wrap=True)
     for task_id in document["lostTasks"]:
         console.print(f"lost: {task_id}")
     console.print(f"verdict: {document['verdict']}")
