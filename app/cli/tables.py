@@ -13,6 +13,13 @@ from app.client import Queue, Task
 from app.client.results import Depth
 
 MESSAGE_CHARS: Final = 60
+SHORT: Final = {
+    "scheduled": "sched",
+    "running": "run",
+    "retrying": "retry",
+    "suspended": "susp",
+}
+"""States as heads of narrow columns."""
 HAPPY: Final = frozenset({"succeeded"})
 SAD: Final = frozenset({"dead", "suspended", "expired"})
 
@@ -27,10 +34,17 @@ def table_of(
         if not lines:
             console.print(empty, markup=False)
             return
-        table = Table(title=title, title_justify="left")
+        # Without lines between columns fourteen of them fit eighty characters.
+        table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
         for index, name in enumerate(head):
             numbers = all(isinstance(line[index], int | float | None) for line in lines)
-            table.add_column(name, justify="right" if numbers else "left", overflow="fold")
+            table.add_column(
+                name,
+                justify="right" if numbers else "left",
+                overflow="fold",
+                no_wrap=index == 0,
+                style="bold" if index == 0 else "",
+            )
         for line in lines:
             table.add_row(*(cell(each) for each in line))
         console.print(table)
@@ -111,9 +125,9 @@ def task_view(task: Task) -> Callable[[Console], None]:
 def queues_table(queues: Iterable[Queue]) -> Callable[[Console], None]:
     """Queues, one a row."""
     states = tuple(Depth.model_fields)
-    figures = ("oldest s", "in/s", "out/s", "no copy", "copies", "workers", "paused")
+    figures = ("oldest", "in/s", "out/s", "rpo", "copies", "wrk", "paused")
     return table_of(
-        ("queue", *states, *figures),
+        ("queue", *(SHORT.get(state, state) for state in states), *figures),
         (
             (
                 each.queue,
