@@ -1,6 +1,7 @@
 """A spool file on a real disk: locked while its owner lives, whole after every failed append."""
 
 import resource
+from contextlib import contextmanager
 
 import pytest
 
@@ -70,19 +71,21 @@ def test_a_torn_tail_is_cut_off(file, path):
     heir.close()
 
 
-@pytest.fixture
-def disk_full():
-    """Lets a file of this process grow to so many bytes and no further."""
+@contextmanager
+def disk_full(size):
+    """No file of this process grows beyond so many bytes: not even the one pytest prints to."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_full_disk_leaves_no_half_record(file, path, disk_full):
+def test_a_full_disk_leaves_no_half_record(file, path):
     file.append([b"one"])
     sound = path.stat().st_size
-    disk_full(sound + 5)
-    with pytest.raises(OSError):
+    with disk_full(sound + 5), pytest.raises(OSError):
         file.append([b"two"])
     assert path.stat().st_size == sound
     # After a failed fsync the next one may lie.
@@ -90,9 +93,8 @@ def test_a_full_disk_leaves_no_half_record(file, path, disk_full):
     assert file.next_bodies(MUCH) == [b"one"]
 
 
-def test_a_disk_too_full_for_a_header_leaves_no_file(path, disk_full):
-    disk_full(5)
-    with pytest.raises(OSError):
+def test_a_disk_too_full_for_a_header_leaves_no_file(path):
+    with disk_full(5), pytest.raises(OSError):
         SpoolFile.create(path, HEADER)
     assert list(path.parent.iterdir()) == []
 
