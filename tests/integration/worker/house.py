@@ -217,8 +217,9 @@ class House:
 
     async def wipe(self):
         """Everything of the queue in Redis is lost."""
-        async for name in self.raw.scan_iter(self.keys.prefix + "*"):
-            await self.raw.delete(name)
+        # All at once, as a loss is: a worker must not attach in the middle of it.
+        if names := [name async for name in self.raw.scan_iter(self.keys.prefix + "*")]:
+            await self.raw.delete(*names)
         self.session.forget()
 
     async def record(self, task_id="a"):
