@@ -35,8 +35,8 @@ async def own_redis_api(start, private_redis):
     return await start(redis_url=private_redis.url, store_timeout_ms=1_000)
 
 
-async def is_accepted(api):
-    return (await api.submit()).status == 202
+async def is_accepted(api, **task):
+    return (await api.submit(**task)).status == 202
 
 
 async def ready(api):
@@ -148,7 +148,7 @@ async def test_an_api_that_starts_without_its_ledger_knows_the_queues_redis_has_
     await first.submit(queue="known")
     with locked(sqlite_path):
         api = await start(store_timeout_ms=300, wait_for_ledger=False)
-        assert (await api.submit(queue="known")).status == 202
+        await eventually(lambda: is_accepted(api, queue="known"))
         assert (await api.get("/v1/tasks/t1?queue=known")).code == "unavailable"
         assert (await api.submit(queue="unknown")).code == "unavailable"
     await eventually(lambda: is_accepted(api))
