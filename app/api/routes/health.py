@@ -43,4 +43,9 @@ def add_routes(application: FastAPI, task_queue: TaskQueue, metrics: Metrics) ->
     add = partial(application.router.add_api_route, methods=["GET"], response_model=None)
     add("/livez", livez)
     add("/readyz", readyz, responses=ready)
+    for path, answer in (("/livez", livez), ("/readyz", readyz)):
+        # Load balancers ask without wanting the body.
+        application.router.add_api_route(
+            path, answer, methods=["HEAD"], response_model=None, include_in_schema=False
+        )
     add("/metrics", exposition)

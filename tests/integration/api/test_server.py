@@ -23,6 +23,12 @@ async def test_it_serves_beyond_loopback_when_told_to(start):
     assert (await api.get("/livez")).status == 200
 
 
+async def test_a_load_balancer_may_ask_for_its_health_without_the_body(start):
+    api = await start()
+    for path in ("/livez", "/readyz"):
+        assert (await api.call("HEAD", path)).status == (await api.get(path)).status
+
+
 async def test_a_taken_port_is_a_sentence(start):
     api = await start()
     port = int(api.url.rsplit(":", 1)[1])
