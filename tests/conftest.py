@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from app.stack.servers import MongoServer, RabbitMQServer, RedisServer
+from app.stack.rabbitmq import RabbitMQServer
+from app.stack.servers import MongoServer, RedisServer
 
 KINDS = {"unit", "integration", "property", "contract", "e2e", "architecture"}
 

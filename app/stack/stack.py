@@ -7,8 +7,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from app.stack.cluster import RabbitMQCluster
 from app.stack.process import together
-from app.stack.servers import MongoServer, RabbitMQServer, RedisServer, Server
+from app.stack.rabbitmq import RabbitMQServer
+from app.stack.replica import RedisReplica
+from app.stack.servers import MongoServer, RedisServer, Server
 from app.stack.sources import Images, mongo_source
 
 VHOST: Final = "lifeboat"
@@ -17,7 +20,11 @@ NO_IMAGES: Final = Images()
 
 
 class Stack:
-    """Redis, RabbitMQ and (unless SQLite serves) MongoDB in one folder."""
+    """Redis, RabbitMQ and (unless SQLite serves) MongoDB in one folder.
+
+    ``cluster`` and ``replica`` are None where they were not asked for; where ``cluster`` is there,
+    ``rabbitmq`` is its first node.
+    """
 
     def __init__(
         self,
@@ -27,13 +34,26 @@ class Stack:
         mongo: bool = True,
         given: Collection[str] = (),
         detached: bool = False,
+        clustered: bool = False,
+        replicated: bool = False,
     ) -> None:
-        """``given`` names servers that somebody else runs: they are neither started nor named."""
+        """``given`` names servers that somebody else runs: they are neither started nor named.
+
+        ``clustered``: RabbitMQ of three nodes; ``replicated``: Redis with a replica. Both are made
+        of this machine's binaries: containers do not see each other on the loopback.
+        """
         self.folder = folder
-        self.redis = RedisServer(folder / "redis", image=images.redis, detached=detached)
-        self.rabbitmq = RabbitMQServer(
-            folder / "rabbitmq", image=images.rabbitmq, detached=detached
-        )
+        redis_image = "" if replicated else images.redis
+        self.redis = RedisServer(folder / "redis", image=redis_image, detached=detached)
+        self.replica = RedisReplica(folder / "replica", self.redis) if replicated else None
+        self.cluster = None
+        if clustered:
+            self.cluster = RabbitMQCluster(folder / "rabbitmq", detached=detached)
+            self.rabbitmq = self.cluster.nodes[0]
+        else:
+            self.rabbitmq = RabbitMQServer(
+                folder / "rabbitmq", image=images.rabbitmq, detached=detached
+            )
         self.mongo = None
         if mongo and mongo_source(images.mongo).exists:
             self.mongo = MongoServer(folder / "mongo", image=images.mongo, detached=detached)
@@ -42,13 +62,22 @@ class Stack:
     @property
     def servers(self) -> list[Server]:
         """Those of its own."""
-        own = [self.redis, self.rabbitmq, *([self.mongo] if self.mongo else [])]
-        return [server for server in own if server.name not in self._given]
+        brokers = self.cluster.nodes if self.cluster else (self.rabbitmq,)
+        own = [self.redis, self.replica, *brokers, self.mongo]
+        return [server for server in own if server and server.name not in self._given]
 
     async def start(self) -> None:
-        """All at once."""
+        """All at once.
+
+        Raises:
+            StackError: a server did not come.
+        """
         try:
             await together(server.start() for server in self.servers)
+            if self.replica:
+                await self.replica.follow()
+            if self.cluster:
+                await self.cluster.until_joined()
             if self.rabbitmq in self.servers:
                 await self.rabbitmq.create_vhost(VHOST)
         except BaseException:
@@ -59,6 +88,7 @@ class Stack:
     async def stop(self) -> None:
         """All at once."""
         await asyncio.gather(*(server.stop() for server in self.servers))
+        self.rabbitmq.epmd.kill9()
 
     def discard(self) -> None:
         """All at once, without a goodbye and with their data: nobody needs them again."""
@@ -88,8 +118,9 @@ class Stack:
         if self.redis in self.servers:
             named["LIFEBOAT_REDIS_URL"] = self.redis.url
         if self.rabbitmq in self.servers:
-            named["LIFEBOAT_RABBITMQ_URL"] = self.rabbitmq.vhost_url(VHOST)
-            named["LIFEBOAT_RABBITMQ_MANAGEMENT_URL"] = self.rabbitmq.management_url
+            rabbitmq = self.cluster or self.rabbitmq
+            named["LIFEBOAT_RABBITMQ_URL"] = rabbitmq.vhost_url(VHOST)
+            named["LIFEBOAT_RABBITMQ_MANAGEMENT_URL"] = rabbitmq.management_url
         if self.mongo in self.servers and self.mongo:
             named["LIFEBOAT_MONGO_URL"] = self.mongo.database_url(DATABASE)
         elif self.mongo is None:

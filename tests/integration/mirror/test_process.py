@@ -9,7 +9,7 @@ from app.amqp.connection import open_channel
 from app.amqp.declare import declare
 from app.amqp.topology import MIRROR_ARGUMENTS, mirror_queue
 from app.broker.generation import attach
-from app.stack.servers import RabbitMQServer
+from app.stack.rabbitmq import RabbitMQServer
 from tests.support.envelopes import QUEUE, TENANT
 from tests.support.eventually import eventually
 

@@ -1,0 +1,262 @@
+"""A RabbitMQ node: its files and ports, told ready by a real round trip, and what is asked of it.
+
+Alone, or one of a cluster on this machine: then it has its number, the cluster's cookie and epmd.
+"""
+
+import asyncio
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import aio_pika
+import aiohttp
+
+from app.stack.container import Container
+from app.stack.process import ChildProcess, StackError, free_port, kept_port
+from app.stack.servers import Server
+from app.stack.sources import rabbitmq_source
+
+CONTROL_WITHIN_S: Final = 60
+ANSWER_WITHIN_S: Final = 20
+PLUGINS: Final = "[rabbitmq_management, rabbitmq_prometheus].\n"
+
+
+class Epmd(ChildProcess):
+    """Where nodes of one machine find each other; a cluster has one, on a port of its own."""
+
+    def __init__(self, folder: Path, *, detached: bool = False) -> None:
+        self.port = free_port()
+        super().__init__(
+            "epmd",
+            ["epmd", "-port", str(self.port), "-address", "127.0.0.1"],
+            log=folder / "epmd.log",
+            detached=detached,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A node's place in a cluster: node ``number`` of ``size``, from 1."""
+
+    tag: str
+    """The cookie, and part of the names."""
+    epmd: Epmd
+    number: int
+    size: int
+
+    def node_name(self, number: int) -> str:
+        """As Erlang knows it."""
+        return f"lifeboat-{self.tag}-{number}@localhost"
+
+    @property
+    def configuration(self) -> str:
+        """Lines of ``rabbitmq.conf``: whom to join, and to stop without a majority."""
+        nodes = "".join(
+            f"cluster_formation.classic_config.nodes.{number} = {self.node_name(number)}\n"
+            for number in range(1, self.size + 1)
+        )
+        return (
+            "cluster_formation.peer_discovery_backend = classic_config\n"
+            f"{nodes}cluster_partition_handling = pause_minority\n"
+        )
+
+
+def kept_tag(folder: Path) -> str:
+    """A node's name and cookie: with another name it would not find its data again."""
+    note = folder / "node"
+    if not note.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        note.write_text(secrets.token_hex(4))
+    return note.read_text()
+
+
+class RabbitMQServer(Server):
+    """One RabbitMQ node with management and Prometheus plugins."""
+
+    name = "rabbitmq"
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        image: str = "",
+        detached: bool = False,
+        member: Membership | None = None,
+    ) -> None:
+        """``member``: its place in a cluster, whose epmd is not this node's to end."""
+        self.port = kept_port(folder, "amqp")
+        self.management_port = kept_port(folder, "management")
+        self._dist_port, self._prometheus_port = free_port(), free_port()
+        self._member = member
+        if member is None:
+            self._tag = kept_tag(folder)
+            self.node_name = f"lifeboat-{self._tag}@localhost"
+            self.epmd = Epmd(folder, detached=detached)
+        else:
+            self._tag = member.tag
+            self.node_name = member.node_name(member.number)
+            self.epmd = member.epmd
+            self.name = f"rabbitmq-{member.number}"
+        super().__init__(folder, rabbitmq_source(image), detached=detached)
+
+    @property
+    def management_url(self) -> str:
+        """``http://guest:guest@…`` of the management API and dashboard."""
+        return f"http://guest:guest@127.0.0.1:{self.management_port}"
+
+    @property
+    def dashboard_url(self) -> str:
+        """The dashboard's address without the credentials."""
+        return f"http://127.0.0.1:{self.management_port}"
+
+    def vhost_url(self, vhost: str) -> str:
+        """The AMQP URL of one vhost."""
+        return f"amqp://guest:guest@127.0.0.1:{self.port}/{vhost}"
+
+    async def start(self) -> None:
+        """Epmd first: the node registers with it."""
+        if not self.source.image and not self.epmd.running:
+            self.epmd.start()
+        await super().start()
+
+    async def stop(self) -> None:
+        """The node, then its epmd."""
+        await super().stop()
+        if self._member is None:
+            self.epmd.kill9()
+
+    async def create_vhost(self, name: str) -> str:
+        """Make a vhost; its AMQP URL."""
+        await self.manage("PUT", f"/api/vhosts/{name}")
+        await self.manage(
+            "PUT",
+            f"/api/permissions/{name}/guest",
+            {"configure": ".*", "write": ".*", "read": ".*"},
+        )
+        return self.vhost_url(name)
+
+    def has_on_disk(self, queue: str) -> bool:
+        """Whether a quorum queue's name is written down; killed before, 3.10 brings it back dead.
+
+        True in a container, whose data is not seen from here.
+        """
+        if self.source.image:
+            return True
+        return any(queue.encode() in file.read_bytes() for file in self.data.rglob("names.dets"))
+
+    async def control(self, *arguments: str) -> None:
+        """``rabbitmqctl``.
+
+        Raises:
+            StackError: it failed or took too long; with its last words.
+        """
+        if isinstance(self.process, Container):
+            command, environment = self.process.inside("rabbitmqctl"), None
+        else:
+            command = [str(Path(self.program).with_name("rabbitmqctl"))]
+            command += ["--erlang-cookie", self._tag]
+            environment = self._environment()
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            *arguments,
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            async with asyncio.timeout(CONTROL_WITHIN_S):
+                words, _ = await process.communicate()
+        except TimeoutError as error:
+            process.kill()
+            raise StackError(f"rabbitmqctl took over {CONTROL_WITHIN_S} s.") from error
+        if process.returncode:
+            raise StackError(f"rabbitmqctl failed: {words.decode(errors='replace')[-800:]}")
+
+    async def has_memory_alarm(self) -> bool:
+        """Whether a node blocks publishers for want of memory."""
+        return any(node["mem_alarm"] for node in await self.manage("GET", "/api/nodes"))
+
+    async def delete_vhost(self, name: str) -> None:
+        """Remove a vhost and all that is in it."""
+        await self.manage("DELETE", f"/api/vhosts/{name}")
+
+    async def manage(self, method: str, path: str, body: object = None) -> Any:
+        """Ask the management API; what it answers, None for nothing.
+
+        Raises:
+            aiohttp.ClientError, TimeoutError: it did not answer, or refused.
+        """
+        timeout = aiohttp.ClientTimeout(total=ANSWER_WITHIN_S)
+        url = self.management_url + path
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.request(method, url, json=body) as response,
+        ):
+            response.raise_for_status()
+            return await response.json() if await response.read() else None
+
+    def _make(self) -> ChildProcess:
+        # Everything of its own, or two nodes on one machine meet.
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "enabled_plugins").write_text(PLUGINS)
+        (self.folder / "rabbitmq.conf").write_text(
+            f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
+            f"management.tcp.port = {self.management_port}\nmanagement.tcp.ip = 127.0.0.1\n"
+            f"prometheus.tcp.port = {self._prometheus_port}\nprometheus.tcp.ip = 127.0.0.1\n"
+            "loopback_users = none\ndisk_free_limit.absolute = 512MB\nlog.console.level = warning\n"
+            + (self._member.configuration if self._member else "")
+        )
+        erlang = (
+            f"-noinput -setcookie {self._tag} -start_epmd false"
+            " -kernel inet_dist_use_interface {127,0,0,1}"
+            f" +sbwt none +sbwtdcpu none +sbwtdio none +S {'1:1' if self._member else '2:2'}"
+            # Figures a second old, not five: people watch them.
+            " -rabbit collect_statistics_interval 1000 -rabbit quorum_tick_interval 1000"
+        )
+        return ChildProcess(
+            self.name,
+            [self.program],
+            log=self.folder / "rabbitmq.log",
+            environment={
+                **self._environment(),
+                # Makes the script exec the node instead of staying in front of it.
+                "RABBITMQ_ALLOW_INPUT": "true",
+                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": erlang,
+            },
+            detached=self.detached,
+        )
+
+    def _environment(self) -> dict[str, str]:
+        """Of the node and of the commands that speak to it."""
+        return {
+            **os.environ,
+            "HOME": str(self.folder),
+            "RABBITMQ_NODENAME": self.node_name,
+            "RABBITMQ_CONFIG_FILE": str(self.folder / "rabbitmq.conf"),
+            "RABBITMQ_MNESIA_BASE": str(self.data),
+            "RABBITMQ_LOG_BASE": str(self.folder / "log"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "enabled_plugins"),
+            "RABBITMQ_DIST_PORT": str(self._dist_port),
+            "ERL_EPMD_PORT": str(self.epmd.port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+        }
+
+    def _contain(self) -> Container:
+        return Container(
+            self.name,
+            self.source.image,
+            note=self._note,
+            ports={5672: self.port, 15672: self.management_port},
+            kept=self.detached,
+        )
+
+    async def _round_trip(self) -> None:
+        await self.manage("GET", "/api/overview")
+        connection = await aio_pika.connect(self.vhost_url("%2F"), timeout=4)
+        async with connection:
+            channel = await connection.channel()
+            queue = await channel.declare_queue(exclusive=True)
+            await queue.delete()
