@@ -22,7 +22,7 @@ def read_arrivals(path: Path) -> list[Arrival]:
     if not path.exists():
         return []
     lines = path.read_bytes().splitlines()
-    return [Arrival(d["task"], d["status"], d["at"]) for d in map(orjson.loads, lines)]
+    return [Arrival(d["task"], d["status"], d["at"], d["began"]) for d in map(orjson.loads, lines)]
 
 
 async def read_records(stack: Stack, sqlite: Path, queue: str) -> dict[str, Recorded]:
@@ -39,12 +39,13 @@ def _from_mongo(url: str, queue: str) -> dict[str, Recorded]:
     with MongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=timeout_ms) as client:
         found = client.get_default_database()["records"].find(
             {"queue": queue, "finished.run": {"$gte": 1}},
-            {"finished.run": 1, "finished.state": 1, "attempts.run": 1, "attempts.outcome": 1},
+            {
+                **{f"finished.{each}": 1 for each in ("run", "state", "at")},
+                **{f"attempts.{each}": 1 for each in ("run", "outcome")},
+            },
         )
         return {
-            d["_id"].split("/")[2]: _recorded(
-                d["finished"]["state"], d["finished"]["run"], d.get("attempts", [])
-            )
+            d["_id"].split("/")[2]: _recorded(**d["finished"], attempts=d.get("attempts", []))
             for d in found
         }
 
@@ -52,19 +53,19 @@ def _from_mongo(url: str, queue: str) -> dict[str, Recorded]:
 def _from_sqlite(path: str, queue: str) -> dict[str, Recorded]:
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=READ_WITHIN_S) as db:
         found = db.execute(
-            "SELECT id, finished_state, finished_run, attempts FROM records"
+            "SELECT id, finished_state, finished_run, finished_at, attempts FROM records"
             " WHERE queue = ? AND finished_run > 0",
             (queue,),
         )
         return {
-            id_.split("/")[2]: _recorded(state, run, orjson.loads(attempts))
-            for id_, state, run, attempts in found
+            id_.split("/")[2]: _recorded(state, run, at, orjson.loads(attempts))
+            for id_, state, run, at, attempts in found
         }
 
 
-def _recorded(state: str, run: int, attempts: list[Mapping[str, Any]]) -> Recorded:
+def _recorded(state: str, run: int, at: int, attempts: list[Mapping[str, Any]]) -> Recorded:
     won = sum(1 for a in attempts if a["run"] == run and a["outcome"] == "succeeded")
-    return Recorded(state, won)
+    return Recorded(state, won, at)
 
 
 async def copies_left(stack: Stack, queue: str) -> int | None:
@@ -73,6 +74,34 @@ async def copies_left(stack: Stack, queue: str) -> int | None:
     document = await _get(url)
     count = document.get("messages") if document else None
     return int(count) if count is not None else None
+
+
+async def redis_depth(stack: Stack, prefix: str) -> tuple[dict[str, int], int]:
+    """Tasks of a queue by state, and the length of its journal.
+
+    ``prefix`` is that of the queue's keys, ``lb:{env.tenant.queue}:``.
+    """
+    lanes = [f"{prefix}ready:{priority}" for priority in ("high", "normal", "low")]
+    async with Redis.from_url(stack.redis.url) as client, client.pipeline(transaction=True) as ask:
+        for lane in lanes:
+            ask.xlen(lane)
+        ask.zcard(f"{prefix}delayed")
+        ask.scard(f"{prefix}retrying")
+        ask.xlen(f"{prefix}journal")
+        for lane in lanes:
+            ask.xinfo_groups(lane)
+        *counts, high, normal, low = await ask.execute(raise_on_error=False)
+    ready, (delayed, retrying, journal) = sum(counts[:3]), counts[3:]
+    # A stream that is not there is answered with an error: nothing of it is handed out.
+    groups = [group for found in (high, normal, low) if isinstance(found, list) for group in found]
+    running = sum(group["pending"] for group in groups)
+    depth = {
+        "queued": ready - running,
+        "running": running,
+        "scheduled": delayed - retrying,
+        "retrying": retrying,
+    }
+    return depth, journal
 
 
 async def tasks_in_redis(stack: Stack) -> int:

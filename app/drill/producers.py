@@ -1,7 +1,7 @@
 """Producers: submit each task until its receipt holds what was asked, and keep their own book."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -32,10 +32,20 @@ class Book:
     """How often each kind of answer came."""
     fallback: set[str] = field(default_factory=set)
     """Tasks whose receipt says that RabbitMQ took them for want of Redis."""
+    possible: dict[str, int] = field(default_factory=dict)
+    """Task id -> ms of the first try that was not firmly refused: only from then on may it run."""
 
     def count(self, word: str) -> int:
         """How many tasks were last answered so."""
         return sum(1 for each in self.last_word.values() if each == word)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``word``: accepted, refused or unknown. ``firm``: a no after which the task must not run."""
+
+    word: str
+    firm: bool = False
 
 
 class Producers:
@@ -84,28 +94,44 @@ class Producers:
             _note(log, task_id, "invoke")
             # Until an answer is seen nobody knows: a drill that ends here must say so.
             book.last_word[task_id] = "unknown"
-            word = await self._answer(session, body | wanted)
-            _note(log, task_id, word)
-            book.last_word[task_id] = word
-            book.answers[word] = book.answers.get(word, 0) + 1
-            if word == "accepted":
+            first = task_id not in book.possible
+            book.possible.setdefault(task_id, now_ms())
+            answer = await self._answer(session, body | wanted)
+            _note(log, task_id, answer.word)
+            book.last_word[task_id] = answer.word
+            book.answers[answer.word] = book.answers.get(answer.word, 0) + 1
+            if first and answer.firm:
+                del book.possible[task_id]
+            if answer.word == "accepted":
                 book.accepted[task_id] = now_ms()
                 return
             await asyncio.sleep(REPEAT_AFTER_S)
 
-    async def _answer(self, session: aiohttp.ClientSession, body: dict[str, Any]) -> str:
+    async def _answer(self, session: aiohttp.ClientSession, body: dict[str, Any]) -> Answer:
         try:
             async with session.post(f"{self._api}/v1/tasks", json=body) as response:
                 document = await response.json(content_type=None)
-                if response.status in (HTTPStatus.OK, HTTPStatus.ACCEPTED):
-                    reached = document["durability"]["reached"]
-                    if document["acceptedBy"] == "rabbitmq" and document["degraded"]:
-                        self.book.fallback.add(document["taskId"])
-                    enough = LEVELS.index(reached) >= LEVELS.index(self._durability)
-                    return "accepted" if enough else "refused"
-                return "refused"
+                answer = answer_of(response.status, document, self._durability)
+                if answer.word == "accepted" and took_rabbitmq(document):
+                    self.book.fallback.add(document["taskId"])
+                return answer
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
-            return "unknown"
+            return Answer("unknown")
+
+
+def answer_of(status: int, document: Mapping[str, Any], wanted: str) -> Answer:
+    """What an answer of the API says of a task submitted at ``wanted``."""
+    if status in (HTTPStatus.OK, HTTPStatus.ACCEPTED):
+        reached = LEVELS.index(document["durability"]["reached"])
+        return Answer("accepted" if reached >= LEVELS.index(wanted) else "refused")
+    # A problem of the server's that names the task: it is kept, or nobody knows.
+    perhaps = status >= HTTPStatus.INTERNAL_SERVER_ERROR and "taskId" in document
+    return Answer("refused", firm=not perhaps and status != HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def took_rabbitmq(receipt: Mapping[str, Any]) -> bool:
+    """Whether RabbitMQ took the task in Redis's place."""
+    return bool(receipt["acceptedBy"] == "rabbitmq" and receipt["degraded"])
 
 
 def _note(log: TextIO, task_id: str, word: str) -> None:

@@ -28,6 +28,7 @@ class Receiver:
 
     async def take(self, request: web.Request) -> web.Response:
         """One arrival."""
+        began = _now_ms()
         await request.read()
         task = request.headers.get("Idempotency-Key", "")
         self._arrivals[task] += 1
@@ -41,7 +42,8 @@ class Receiver:
                 "run": int(request.headers.get("X-Lifeboat-Run", "0")),
                 "attempt": int(request.headers.get("X-Lifeboat-Attempt", "0")),
                 "status": status,
-                "at": time.time_ns() // 1_000_000,
+                "began": began,
+                "at": _now_ms(),
             }
         )
         return web.Response(status=status, text="taken" if status == OK else "not now")
@@ -53,6 +55,10 @@ class Receiver:
     def _note(self, arrival: dict[str, Any]) -> None:
         self._file.write(json.dumps(arrival) + "\n")
         self._file.flush()
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 async def serve(port: int, path: Path) -> None:

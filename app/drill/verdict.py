@@ -1,11 +1,17 @@
-"""Comparing the books: what was lost, invented, repeated. Pure."""
+"""Comparing the books: what was lost, invented, repeated, let go too early. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from itertools import pairwise
+from typing import Any, Final
 
 from app.drill.producers import Book
+
+ZOMBIE_AFTER_MS: Final = 5_000
+"""How long after its record an effect was surely not under way when the record was written."""
+CALM_AFTER_MS: Final = 5_000
+"""How long after a fault a broker's count may still be of the time before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +21,7 @@ class Arrival:
     task: str
     status: int
     at_ms: int
+    began_ms: int | None = None
 
     @property
     def is_effect(self) -> bool:
@@ -29,6 +36,8 @@ class Recorded:
     state: str
     successes: int
     """Attempts of the recorded run that its history calls succeeded."""
+    at_ms: int | None = None
+    """When the recorded run ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,19 @@ class Fault:
     at_ms: int
     done_ms: int
     in_flight: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The stores at one moment; None where one did not answer in time."""
+
+    at_ms: int
+    depth: Mapping[str, int] | None
+    """State -> tasks in Redis."""
+    journal: int | None
+    """Entries that RabbitMQ has not confirmed."""
+    copies: int | None
+    """Messages in the mirror queue, ready and unacked."""
 
 
 @dataclass(slots=True)
@@ -54,6 +76,9 @@ class Evidence:
     rpo_seconds: float
     planned_faults: int
     faults: Sequence[Fault] = field(default_factory=tuple)
+    samples: Sequence[Sample] = field(default_factory=tuple)
+    count_age_ms: int = 5_000
+    """How old the broker's count of a sample may be."""
 
 
 def judge(
@@ -65,8 +90,6 @@ def judge(
     executed = {_id(each.task) for each in effects}
     finished = set(evidence.recorded)
     lost = [each for each in book.accepted if each not in executed and each not in finished]
-    phantom = [each for each in executed if each not in book.submitted]
-    repeated = sum(max(0, each.successes - 1) for each in evidence.recorded.values())
     first, last = _recovery_seconds(evidence, effects)
     document: dict[str, Any] = {
         "scenario": scenario,
@@ -80,11 +103,15 @@ def judge(
         "acceptedByRabbitmq": len(book.fallback),
         "executed": len(executed),
         "lost": len(lost),
-        "phantom": len(phantom),
+        "phantom": sum(1 for each in executed | finished if each not in book.submitted),
+        "failedButRun": len(_failed_but_run(evidence, effects)),
         "duplicateExecutions": len(effects) - len(executed),
-        "duplicateResults": repeated,
+        "duplicateResults": sum(max(0, r.successes - 1) for r in evidence.recorded.values()),
+        "zombies": sum(1 for each in effects if _is_zombie(each, evidence.recorded)),
+        "stuck": sum(1 for each in book.accepted if each in executed and each not in finished),
         "restored": evidence.restored,
         "copiesLeft": evidence.copies_left,
+        "copiesMissing": copies_missing(evidence) if durability == "mirrored" else None,
         "rpoTasks": evidence.rpo_tasks,
         "rpoSeconds": evidence.rpo_seconds,
         "rtoFirstSeconds": first,
@@ -92,20 +119,89 @@ def judge(
         "faults": [_shown(each) for each in evidence.faults],
     }
     document["lostTasks"] = sorted(lost)[:20]
-    document["verdict"] = "ok" if _is_ok(document, evidence, durability) else "failed"
+    document["why"] = list(_why(document, evidence, durability))
+    document["verdict"] = "failed" if document["why"] else "ok"
     return document
 
 
-def _is_ok(document: Mapping[str, Any], evidence: Evidence, durability: str) -> bool:
-    allowed = evidence.rpo_tasks if durability == "fast" else 0
-    real = [each for each in evidence.faults if sum(each.in_flight.values()) > 0]
+def copies_missing(evidence: Evidence) -> int:
+    """Copies that were gone from RabbitMQ while their tasks were unfinished, at least.
+
+    Whatever was accepted before the count can have been taken and is not finished after the
+    sample had its copy all the time. What two samples in a row miss, away from any fault, was let
+    go too early.
+    """
+    calm = [each for each in evidence.samples if _is_calm(each, evidence.faults)]
+    missing = [
+        max(0, _owed(each.at_ms, evidence) - each.copies)
+        for each in calm
+        if each.copies is not None
+    ]
+    return max((min(pair) for pair in pairwise(missing)), default=0)
+
+
+def _is_calm(sample: Sample, faults: Sequence[Fault]) -> bool:
+    return not any(each.at_ms <= sample.at_ms <= each.done_ms + CALM_AFTER_MS for each in faults)
+
+
+def _owed(at_ms: int, evidence: Evidence) -> int:
+    """How many tasks certainly had a copy during the whole age of a count."""
+    owed = 0
+    for task_id, accepted_ms in evidence.book.accepted.items():
+        record = evidence.recorded.get(task_id)
+        ended_ms = record.at_ms if record else None
+        open_then = record is None or (ended_ms is not None and ended_ms > at_ms)
+        owed += accepted_ms <= at_ms - evidence.count_age_ms and open_then
+    return owed
+
+
+def _failed_but_run(evidence: Evidence, effects: Sequence[Arrival]) -> set[str]:
+    """Submitted tasks that ran although every answer until then was a firm no."""
+    possible = evidence.book.possible
+    early = {_id(e.task) for e in effects if e.at_ms < possible.get(_id(e.task), e.at_ms + 1)}
+    never = {each for each in evidence.recorded if each not in possible}
+    return (early | never) & set(evidence.book.submitted)
+
+
+def _is_zombie(effect: Arrival, recorded: Mapping[str, Recorded]) -> bool:
+    """Whether it began long after its task had been recorded as finished."""
+    record = recorded.get(_id(effect.task))
+    began = effect.at_ms if effect.began_ms is None else effect.began_ms
     return (
-        document["lost"] <= allowed
-        and document["phantom"] == 0
-        and document["duplicateResults"] == 0
-        and document["copiesLeft"] == 0
-        and len(real) == evidence.planned_faults
+        record is not None and record.at_ms is not None and began > record.at_ms + ZOMBIE_AFTER_MS
     )
+
+
+def _why(document: Mapping[str, Any], evidence: Evidence, durability: str) -> Iterator[str]:
+    """A sentence for each thing that must not be."""
+    allowed = evidence.rpo_tasks if durability == "fast" else 0
+    if document["lost"] > allowed:
+        told = f", more than the {allowed:,} without a copy at the fault" if allowed else ""
+        yield f"Lost: {document['lost']:,} accepted tasks were neither executed nor recorded{told}."
+    for name, sentence in WRONGS.items():
+        # A task that ran at `fast` and was lost with Redis is recorded by nobody.
+        if document[name] and not (name == "stuck" and durability == "fast"):
+            yield sentence.format(document[name])
+    if document["copiesLeft"] < 0:
+        yield "RabbitMQ could not say how many copies are left."
+    elif document["copiesLeft"]:
+        yield f"{document['copiesLeft']:,} copies are left in RabbitMQ, all tasks being settled."
+    real = [each for each in evidence.faults if sum(each.in_flight.values()) > 0]
+    if len(real) != evidence.planned_faults:
+        yield (
+            f"{len(real)} of {evidence.planned_faults} planned faults happened with work in"
+            " flight: the run proves nothing."
+        )
+
+
+WRONGS: Final = {
+    "phantom": "Phantom: {:,} tasks were executed or recorded that nobody submitted.",
+    "failedButRun": "{:,} tasks ran although their submit had been refused.",
+    "duplicateResults": "{:,} results were recorded beside another of the same run.",
+    "zombies": "{:,} effects began long after their task was recorded as finished.",
+    "stuck": "Stuck: {:,} accepted tasks were executed but are not recorded as finished.",
+    "copiesMissing": "At least {:,} copies left RabbitMQ before their tasks were finished.",
+}
 
 
 def _recovery_seconds(

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from app.drill.producers import Book
-from app.drill.verdict import Arrival, Evidence, Fault, Recorded, judge
+from app.drill.producers import Book, answer_of
+from app.drill.verdict import Arrival, Evidence, Fault, Recorded, Sample, judge
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def good():
     """Two accepted tasks, both executed and recorded; one fault with work in flight."""
     book = Book()
     for number, task_id in enumerate(("a", "b")):
-        book.submitted[task_id] = 1_000
+        book.submitted[task_id] = book.possible[task_id] = 1_000
         book.accepted[task_id] = 1_100 + number * 4_000
         book.last_word[task_id] = "accepted"
     return Evidence(
@@ -23,7 +23,7 @@ def good():
             Arrival("t/q/a", 200, 4_000),
             Arrival("t/q/b", 200, 6_000),
         ],
-        recorded={"a": Recorded("succeeded", 1), "b": Recorded("succeeded", 1)},
+        recorded={"a": Recorded("succeeded", 1, 4_100), "b": Recorded("succeeded", 1, 6_100)},
         copies_left=0,
         restored=1,
         rpo_tasks=1,
@@ -39,7 +39,7 @@ def verdict(evidence, durability="mirrored"):
 
 def test_a_good_game(good):
     document = verdict(good)
-    assert document["verdict"] == "ok"
+    assert (document["verdict"], document["why"]) == ("ok", [])
     assert (document["submitted"], document["accepted"], document["executed"]) == (2, 2, 2)
     assert (document["lost"], document["phantom"], document["duplicateExecutions"]) == (0, 0, 0)
     assert document["rtoFirstSeconds"] == 2.0
@@ -61,6 +61,7 @@ def test_what_fails_a_game(good, change, figure, value):
     document = verdict(dataclasses.replace(good, **change))
     assert document[figure] == value
     assert document["verdict"] == "failed"
+    assert document["why"]
 
 
 def test_a_task_nobody_submitted_is_a_phantom(good):
@@ -85,3 +86,119 @@ def test_fast_may_lose_no_more_than_the_rpo_showed(good):
     assert verdict(good, "mirrored")["verdict"] == "failed"
     good.rpo_tasks = 0
     assert verdict(good, "fast")["verdict"] == "failed"
+
+
+def test_a_record_nobody_submitted_is_a_phantom(good):
+    good.recorded = {**good.recorded, "zzz": Recorded("succeeded", 1, 5_000)}
+    assert (verdict(good)["phantom"], verdict(good)["verdict"]) == (1, "failed")
+
+
+def test_a_task_that_ran_before_the_first_try_that_was_not_refused_failed_and_ran(good):
+    good.book.possible["a"] = 4_001
+    assert (verdict(good)["failedButRun"], verdict(good)["verdict"]) == (1, "failed")
+    good.book.possible["a"] = 4_000
+    assert (verdict(good)["failedButRun"], verdict(good)["verdict"]) == (0, "ok")
+
+
+def test_a_task_that_was_only_ever_refused_must_be_neither_executed_nor_recorded(good):
+    good.book.submitted["c"], good.book.last_word["c"] = 1_000, "refused"
+    assert verdict(good)["failedButRun"] == 0
+    good.arrivals = [*good.arrivals, Arrival("t/q/c", 200, 5_000)]
+    assert (verdict(good)["failedButRun"], verdict(good)["phantom"]) == (1, 0)
+    good.arrivals, good.recorded = good.arrivals[:-1], {**good.recorded, "c": Recorded("dead", 0)}
+    assert (verdict(good)["failedButRun"], verdict(good)["verdict"]) == (1, "failed")
+
+
+def test_a_task_whose_submit_was_not_answered_may_run(good):
+    good.book.submitted["c"] = good.book.possible["c"] = 1_000
+    good.book.last_word["c"] = "unknown"
+    good.arrivals = [*good.arrivals, Arrival("t/q/c", 200, 5_000)]
+    assert (verdict(good)["unknown"], verdict(good)["verdict"]) == (1, "ok")
+
+
+def test_an_effect_that_begins_long_after_the_record_is_a_zombie(good):
+    late = Arrival("t/q/a", 200, 9_900, 9_200)
+    good.arrivals = [*good.arrivals, late]
+    assert (verdict(good)["zombies"], verdict(good)["verdict"]) == (1, "failed")
+    # Under way before it was recorded: at least once allows that.
+    good.arrivals = [*good.arrivals[:-1], dataclasses.replace(late, began_ms=4_000)]
+    assert (verdict(good)["zombies"], verdict(good)["verdict"]) == (0, "ok")
+
+
+def test_a_task_that_was_executed_and_never_recorded_is_stuck(good):
+    good.recorded = {"a": good.recorded["a"]}
+    document = verdict(good)
+    assert (document["stuck"], document["lost"], document["verdict"]) == (1, 0, "failed")
+
+
+@pytest.fixture
+def watched(good):
+    """Five tasks accepted at 10,000 that end at 40,000; the broker is counted every second."""
+    for number in range(5):
+        task_id = f"w{number}"
+        good.book.submitted[task_id] = good.book.possible[task_id] = 9_900
+        good.book.accepted[task_id] = 10_000
+        good.recorded = {**good.recorded, task_id: Recorded("succeeded", 1, 40_000)}
+        good.arrivals = [*good.arrivals, Arrival(f"t/q/{task_id}", 200, 39_900)]
+    good.samples = [Sample(at, {}, 0, 5) for at in range(10_000, 40_000, 1_000)]
+    return good
+
+
+def counted(evidence, copies_by_ms):
+    evidence.samples = [
+        dataclasses.replace(each, copies=copies_by_ms.get(each.at_ms, each.copies))
+        for each in evidence.samples
+    ]
+    document = verdict(evidence)
+    return document["copiesMissing"], document["verdict"]
+
+
+def test_every_unfinished_task_has_its_copy(watched):
+    assert counted(watched, {}) == (0, "ok")
+
+
+def test_copies_that_are_gone_while_their_tasks_are_unfinished_left_too_early(watched):
+    assert counted(watched, {20_000: 3, 21_000: 2, 22_000: 4}) == (2, "failed")
+
+
+def test_one_odd_count_proves_nothing(watched):
+    assert counted(watched, {20_000: 0}) == (0, "ok")
+    assert counted(watched, {22_000: None, 23_000: 0}) == (0, "ok")
+
+
+def test_a_count_may_be_older_than_what_was_just_accepted(watched):
+    assert counted(watched, dict.fromkeys(range(10000, 15000, 1000), 0)) == (0, "ok")
+    assert counted(watched, {15_000: 0, 16_000: 0}) == (5, "failed")
+
+
+def test_what_is_counted_around_a_fault_proves_nothing(watched):
+    watched.faults = [Fault("wipe", 20_000, 22_000, {"queued": 1})]
+    assert counted(watched, dict.fromkeys(range(20000, 28000, 1000), 0)) == (0, "ok")
+
+
+def test_at_fast_a_task_may_be_without_a_copy(watched):
+    watched.samples = [dataclasses.replace(each, copies=0) for each in watched.samples]
+    assert verdict(watched, "fast")["copiesMissing"] is None
+
+
+RECEIPT = {"taskId": "a", "durability": {"reached": "mirrored"}}
+BELOW = {"taskId": "a", "durability": {"reached": "fast"}}
+
+
+@pytest.mark.parametrize(
+    ("status", "document", "word", "firm"),
+    [
+        (202, RECEIPT, "accepted", False),
+        (202, BELOW, "refused", False),
+        # Kept although refused, and not known: both may run.
+        (503, {"taskId": "a", "reached": "fast"}, "refused", False),
+        (503, {"taskId": "a"}, "refused", False),
+        (500, {}, "refused", False),
+        (503, {}, "refused", True),
+        (422, {}, "refused", True),
+        (429, {}, "refused", True),
+    ],
+)
+def test_only_a_firm_no_forbids_to_run(status, document, word, firm):
+    answer = answer_of(status, document, "mirrored")
+    assert (answer.word, answer.firm) == (word, firm)
