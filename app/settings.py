@@ -6,6 +6,7 @@ settings.md`` is generated from the descriptions here.
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -27,6 +28,15 @@ SCHEMES = {
 }
 
 
+LISTS = ("rabbitmq_url", "rabbitmq_management_url")
+"""What may name several nodes of one server."""
+
+
+def addresses_of(urls: str) -> tuple[str, ...]:
+    """The URLs of a comma-separated list (a comma inside one is written ``%2C``)."""
+    return tuple(part.strip() for part in urls.split(",") if part.strip())
+
+
 class Settings(BaseSettings):
     """Everything a user may set; each field is the variable ``LIFEBOAT_<FIELD>``."""
 
@@ -41,10 +51,14 @@ class Settings(BaseSettings):
 
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="The working set.")
     rabbitmq_url: str | None = Field(
-        None, description="AMQP URL with the env's vhost. Unset: no mirror, every receipt degraded."
+        None,
+        description="AMQP URL with the env's vhost; of a cluster one a node, separated by commas,"
+        " the first that answers is used. Unset: no mirror, every receipt degraded.",
     )
     rabbitmq_management_url: str | None = Field(
-        None, description="Management API, `http://user:password@host:15672`, for read-backs."
+        None,
+        description="Management API, `http://user:password@host:15672`, for read-backs; of a"
+        " cluster one a node, separated by commas.",
     )
     mongo_url: str | None = Field(None, description="Ledger in MongoDB (names the database).")
     sqlite_path: Path | None = Field(None, description="Ledger in this SQLite file instead.")
@@ -183,10 +197,21 @@ class Settings(BaseSettings):
     @field_validator(*SCHEMES)
     @classmethod
     def _scheme(cls, value: str | None, info: ValidationInfo) -> str | None:
-        known = SCHEMES[str(info.field_name)]
-        if value is not None and not value.startswith(tuple(f"{scheme}://" for scheme in known)):
+        if value is None:
+            return None
+        known = tuple(f"{scheme}://" for scheme in SCHEMES[str(info.field_name)])
+        urls = addresses_of(value) if info.field_name in LISTS else (value,)
+        if not urls or not all(url.startswith(known) for url in urls):
             # The value stays out of the sentence: it may hold a password.
-            raise ValueError(f"must start with {' or '.join(f'{scheme}://' for scheme in known)}")
+            each = "each of its comma-separated URLs " if len(urls) > 1 else ""
+            raise ValueError(f"{each}must start with {' or '.join(known)}")
+        return value
+
+    @field_validator("rabbitmq_url")
+    @classmethod
+    def _one_vhost(cls, value: str | None) -> str | None:
+        if len({urlsplit(url).path[1:] for url in addresses_of(value or "")}) > 1:
+            raise ValueError("all its URLs must name the same vhost: they are nodes of one cluster")
         return value
 
     @model_validator(mode="after")

@@ -5,9 +5,8 @@ import logging
 import os
 import socket
 from contextlib import AsyncExitStack
-from urllib.parse import urlsplit
 
-from app.amqp.connection import vhost_of
+from app.amqp.connection import place_of, vhost_of
 from app.amqp.management import Management
 from app.broker.connection import RedisConnection
 from app.errors import SettingsError, Unavailable
@@ -17,7 +16,7 @@ from app.lifecycle import run_until_stopped, wait_for
 from app.metrics import Metrics
 from app.names import QueueName, new_token
 from app.sessions import watch_queues
-from app.settings import Settings
+from app.settings import Settings, addresses_of
 from mirror.mirror import QueueMirror, Servers
 from mirror.publisher import Publisher, open_publisher
 from mirror.topology import Topology
@@ -102,6 +101,5 @@ async def _check(publisher: Publisher) -> None:
 
 
 def _place(url: str) -> str:
-    """Host and port, without credentials."""
-    parts = urlsplit(url)
-    return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+    """Host and port, without credentials; of a cluster all of them."""
+    return ", ".join(place_of(each) for each in addresses_of(url))

@@ -2,15 +2,14 @@
 
 import logging
 from contextlib import AsyncExitStack
-from urllib.parse import urlsplit
 
-from app.amqp.connection import vhost_of
+from app.amqp.connection import place_of, vhost_of
 from app.amqp.management import Management
 from app.broker.connection import RedisConnection
 from app.errors import SettingsError
 from app.ledger.opening import ledger_of
 from app.metrics import Metrics
-from app.settings import Settings
+from app.settings import Settings, addresses_of
 from mirror.publisher import open_publisher
 from mirror.topology import Topology
 from rehydrator.redis_queue import Stores
@@ -45,9 +44,8 @@ def open_stores(
 
 
 def place(url: str) -> str:
-    """Host and port, without credentials."""
-    parts = urlsplit(url)
-    return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+    """Host and port, without credentials; of a cluster all of them."""
+    return ", ".join(place_of(each) for each in addresses_of(url))
 
 
 def _management(settings: Settings, url: str, closing: AsyncExitStack) -> Management | None:

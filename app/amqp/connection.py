@@ -18,8 +18,10 @@ from aiormq.abc import AbstractConnection as UnderlayConnection
 from aiormq.exceptions import AMQPError, ConnectionClosed, InvalidFrameError
 
 from app.amqp.closing import closed_by_operator
+from app.clock import monotonic_ms
 from app.errors import Unavailable
 from app.lifecycle import asked_to_stop
+from app.settings import addresses_of
 
 STORE: Final = "rabbitmq"
 HEARTBEAT_S: Final = 5
@@ -89,23 +91,46 @@ async def open_connection(
 ) -> AbstractConnection:
     """Open a connection that the dashboard shows as ``lifeboat-<process>-<host>-<pid>``.
 
+    ``url`` may name several nodes, separated by commas: they are tried in their order, each with an
+    equal share of the time that is left.
+
     Raises:
-        Unavailable: not reached or refused within ``timeout_ms``; the detail says why.
+        Unavailable: none reached or all refused within ``timeout_ms``; the detail says why.
     """
-    name = f"lifeboat-{process}-{socket.gethostname()}-{os.getpid()}"
-    async with broker_call(timeout_ms):
+    urls = addresses_of(url)
+    deadline_ms = monotonic_ms() + timeout_ms
+    failures: list[Unavailable] = []
+    for tried, each in enumerate(urls):
+        share_ms = max(0, deadline_ms - monotonic_ms()) // (len(urls) - tried)
         try:
-            return await aio_pika.connect(
-                url,
-                client_properties={"connection_name": name},
-                heartbeat=HEARTBEAT_S,
-                connection_class=connection_class,
-            )
-        except InvalidFrameError as error:
-            # aiormq 7.2.4 drops the broker's words when it refuses the vhost.
-            raise Unavailable(
-                STORE, f"it refuses the vhost {vhost_of(url)!r}: is it there, may this user enter?"
-            ) from error
+            async with broker_call(share_ms):
+                return await _open(each, process, connection_class)
+        except Unavailable as error:
+            failures.append(error)
+    if len(failures) == 1:
+        raise failures[0]
+    said = zip(urls, failures, strict=True)
+    detail = "; ".join(f"{place_of(each)}: {error.detail}" for each, error in said)
+    raise Unavailable(STORE, detail) from failures[-1]
+
+
+async def _open(
+    url: str, process: str, connection_class: type[AbstractConnection]
+) -> AbstractConnection:
+    try:
+        return await aio_pika.connect(
+            url,
+            client_properties={
+                "connection_name": f"lifeboat-{process}-{socket.gethostname()}-{os.getpid()}"
+            },
+            heartbeat=HEARTBEAT_S,
+            connection_class=connection_class,
+        )
+    except InvalidFrameError as error:
+        # aiormq 7.2.4 drops the broker's words when it refuses the vhost.
+        raise Unavailable(
+            STORE, f"it refuses the vhost {vhost_of(url)!r}: is it there, may this user enter?"
+        ) from error
 
 
 @asynccontextmanager
@@ -159,8 +184,14 @@ def was_closed_by_operator(error: BaseException | None) -> bool:
 
 
 def vhost_of(url: str) -> str:
-    """The vhost an AMQP URL names, unquoted."""
-    return unquote(urlsplit(url).path[1:]) or "/"
+    """The vhost an AMQP URL names, unquoted; of several, the first's: they name the same."""
+    return unquote(urlsplit(addresses_of(url)[0]).path[1:]) or "/"
+
+
+def place_of(url: str) -> str:
+    """``host:port`` of one URL: what may be shown of it."""
+    place = urlsplit(url)
+    return f"{place.hostname}:{place.port}" if place.port else str(place.hostname)
 
 
 def describe(error: BaseException) -> str:

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import aiohttp
 
-from app.amqp.connection import CALL_TIMEOUT_MS, STORE
+from app.amqp.connection import CALL_TIMEOUT_MS, STORE, place_of
 from app.amqp.topology import differences, mismatch_sentence
 from app.errors import TopologyMismatch, Unavailable
+from app.settings import addresses_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +50,12 @@ class Management:
     """Reads one vhost over HTTP. Close it."""
 
     def __init__(self, url: str, vhost: str, *, timeout_ms: int = CALL_TIMEOUT_MS) -> None:
-        """``url`` like ``http://user:password@host:15672``."""
-        self._url = url.rstrip("/")
+        """``url`` like ``http://user:password@host:15672``; several nodes separated by commas."""
+        self._urls = [each.rstrip("/") for each in addresses_of(url)]
+        """Who answered last is asked first."""
         self._vhost = quote(vhost, safe="")
-        place = urlsplit(url)
-        self._place = f"{place.hostname}:{place.port}"
         self._session = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=timeout_ms / 1000)
+            timeout=aiohttp.ClientTimeout(total=timeout_ms / 1000 / len(self._urls))
         )
 
     async def close(self) -> None:
@@ -102,20 +102,30 @@ class Management:
         return facts
 
     async def _get(self, path: str) -> Any:
+        failures: list[Unavailable] = []
+        for url in tuple(self._urls):
+            try:
+                found = await self._ask(url, path)
+            except Unavailable as error:
+                failures.append(error)
+            else:
+                self._urls.sort(key=lambda each: each != url)
+                return found
+        raise Unavailable(STORE, "; ".join(each.detail for each in failures)) from failures[-1]
+
+    async def _ask(self, url: str, path: str) -> Any:
+        place = f"its management API at {place_of(url)}"
         try:
-            async with self._session.get(self._url + path) as response:
+            async with self._session.get(url + path) as response:
                 if response.status == HTTPStatus.NOT_FOUND:
                     return None
                 if response.status != HTTPStatus.OK:
-                    raise Unavailable(STORE, self._said(f"answered {response.status}"))
+                    raise Unavailable(STORE, f"{place} answered {response.status}")
                 return await response.json()
         except TimeoutError as error:
-            raise Unavailable(STORE, self._said("gave no answer in time")) from error
+            raise Unavailable(STORE, f"{place} gave no answer in time") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise Unavailable(STORE, self._said(f"cannot be asked: {error}")) from error
-
-    def _said(self, words: str) -> str:
-        return f"its management API at {self._place} {words}"
+            raise Unavailable(STORE, f"{place} cannot be asked: {error}") from error
 
 
 def _facts(found: Mapping[str, Any]) -> QueueFacts:

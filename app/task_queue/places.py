@@ -2,7 +2,7 @@
 
 from urllib.parse import urlsplit
 
-from app.settings import Settings
+from app.settings import Settings, addresses_of
 
 
 def redis_place(settings: Settings) -> str:
@@ -17,8 +17,8 @@ def ledger_place(settings: Settings) -> str:
 
 
 def rabbitmq_place(settings: Settings) -> str:
-    """``RabbitMQ at amqp://host:port/vhost``."""
-    return f"RabbitMQ at {_shown(settings.rabbitmq_url or '')}"
+    """``RabbitMQ at amqp://host:port/vhost``, all of them where there are several."""
+    return f"RabbitMQ at {','.join(map(_shown, addresses_of(settings.rabbitmq_url or '')))}"
 
 
 def _shown(url: str) -> str:

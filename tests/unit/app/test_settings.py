@@ -8,7 +8,7 @@ from annotated_types import Ge, Gt, Le
 from pydantic import ValidationError
 
 from app.errors import SettingsError
-from app.settings import Settings, load
+from app.settings import Settings, addresses_of, load
 
 
 @pytest.fixture(autouse=True)
@@ -129,7 +129,12 @@ def test_empty_variables_are_unset(say):
         ("QUEUES", "mail,SMS"),
         ("REDIS_URL", "127.0.0.1:6379"),
         ("RABBITMQ_URL", "http://h"),
+        ("RABBITMQ_URL", "amqp://h/v,http://g/v"),
+        ("RABBITMQ_URL", "amqp://h/v,g:5672"),
+        ("RABBITMQ_URL", "amqp://h/v,amqp://g/w"),
+        ("RABBITMQ_URL", ","),
         ("RABBITMQ_MANAGEMENT_URL", "amqp://h"),
+        ("RABBITMQ_MANAGEMENT_URL", "http://h,amqp://g"),
         ("MONGO_URL", "mongo://h/d"),
     ],
 )
@@ -207,3 +212,11 @@ def test_every_setting_is_described():
 
 def test_a_fraction_of_an_hour(say):
     assert say(DEDUP_HOURS="0.001").dedup_ms == 3_600
+
+
+def test_rabbitmq_may_be_several_nodes(say):
+    settings = say(
+        RABBITMQ_URL="amqp://a/v,amqps://b:1/v", RABBITMQ_MANAGEMENT_URL="http://a:2, https://b:3"
+    )
+    assert addresses_of(settings.rabbitmq_url) == ("amqp://a/v", "amqps://b:1/v")
+    assert addresses_of(settings.rabbitmq_management_url) == ("http://a:2", "https://b:3")

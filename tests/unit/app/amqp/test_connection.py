@@ -95,6 +95,7 @@ async def test_our_own_errors_pass_unchanged():
         ("amqp://guest:guest@127.0.0.1:5672/orders", "orders"),
         ("amqp://guest:guest@127.0.0.1:5672/%2F", "/"),
         ("amqp://guest:guest@127.0.0.1:5672/a%20b?heartbeat=3", "a b"),
+        ("amqp://guest:guest@one:5672/orders,amqp://guest:guest@two:5672/orders", "orders"),
     ],
 )
 def test_the_vhost_of_a_url(url, vhost):

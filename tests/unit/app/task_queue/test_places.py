@@ -3,7 +3,7 @@
 import pytest
 
 from app.settings import load
-from app.task_queue.places import ledger_place, redis_place
+from app.task_queue.places import ledger_place, rabbitmq_place, redis_place
 
 
 @pytest.mark.parametrize(
@@ -22,3 +22,9 @@ def test_the_ledger(tmp_path):
     assert ledger_place(mongo) == "the ledger at mongodb://a:1,b:2/lb"
     sqlite = load(_env_file=None, sqlite_path=tmp_path / "l.sqlite")
     assert ledger_place(sqlite) == f"the ledger at {tmp_path}/l.sqlite"
+
+
+def test_every_node_of_rabbitmq_and_no_password():
+    url = "amqp://u:secret@a:1/v, amqp://u:secret@b:2/v"
+    settings = load(_env_file=None, rabbitmq_url=url)
+    assert rabbitmq_place(settings) == "RabbitMQ at amqp://a:1/v,amqp://b:2/v"
