@@ -18,6 +18,7 @@ from tests.integration.api.conftest import NOWHERE
 from tests.integration.api.test_batch import batch
 from tests.integration.api.test_cancel import locked
 from tests.support.eventually import eventually
+from tests.support.proxy import Proxy
 
 PROMISED_S = 1.0
 SLACK = 4
@@ -77,6 +78,22 @@ async def test_a_submit_is_confirmed_by_rabbitmq(fallen, rabbitmq_url, stores):
     exposed = (await fallen.get("/metrics")).body.decode()
     labels = 'accepted_by="rabbitmq",level="mirrored",queue="default",tenant="default"'
     assert f"lifeboat_tasks_accepted_total{{{labels}}} 1.0" in exposed
+
+
+async def test_a_copy_without_a_confirm_is_not_accepted(start, private_redis, rabbitmq_url):
+    async with Proxy(rabbitmq_url) as proxy:
+        api = await reached(start, private_redis, proxy.url, confirm_timeout_ms=500)
+        private_redis.kill9()
+        # The queue exists from its first use on.
+        assert (await api.submit()).status == 202
+        proxy.hold_answers()
+        silent = await api.submit(taskId="t1")
+        assert (silent.status, silent.code) == (503, "unavailable")
+        proxy.flow()
+        assert (await api.submit(taskId="t1")).status == 202
+    # Unknown was not failed: both publishes arrived, as copies of one task.
+    taken = [copy.envelope.task_id for copy in await copies(rabbitmq_url)]
+    assert taken[1:] == ["t1", "t1"]
 
 
 async def test_an_id_that_could_not_be_checked_is_said_to_be_unchecked(fallen):

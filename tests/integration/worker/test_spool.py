@@ -1,6 +1,7 @@
 """While the ledger is away outcomes wait on disk: recorded once, settled after, whoever dies."""
 
 import logging
+import threading
 
 import pytest
 
@@ -76,6 +77,30 @@ async def test_outcomes_are_spooled_and_recorded_once_and_only_then_settled(hous
     assert worker.slots.held == 0
     assert house.metric("tasks_settled_total", outcome="succeeded") == len(ids)
     assert house.metric("spooled_outcomes") == 0
+
+
+async def test_an_outcome_holds_its_slot_until_it_is_on_disk(house, monkeypatch):
+    begun, may_end, append = threading.Event(), threading.Event(), SpoolFile.append
+
+    def slowly(file, bodies):
+        begun.set()
+        may_end.wait(8)
+        append(file, bodies)
+
+    worker = house.worker()
+    await worker.serve(NAME)
+    await ledger_goes(house)
+    monkeypatch.setattr(SpoolFile, "append", slowly)
+    await house.submit_one()
+    try:
+        await eventually(begun.is_set)
+        assert (worker.slots.held, worker.spooling.count) == (1, 0)
+    finally:
+        may_end.set()
+    await spooled(house, worker, ["a"])
+    assert worker.slots.held == 0
+    house.ledger.away = False
+    await house.ends(state="succeeded")
 
 
 async def test_after_the_outage_outcomes_go_straight_to_the_ledger(house, folder):

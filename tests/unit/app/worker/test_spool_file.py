@@ -1,5 +1,6 @@
 """A spool file on a real disk: locked while its owner lives, whole after every failed append."""
 
+import os
 import resource
 from contextlib import contextmanager
 
@@ -69,6 +70,32 @@ def test_a_torn_tail_is_cut_off(file, path):
     assert path.stat().st_size == sound
     assert heir.next_bodies(MUCH) == [b"one", b"two"]
     heir.close()
+
+
+def test_an_append_counts_once_it_is_on_disk(file, path, monkeypatch):
+    before, synced = file.bytes, []
+
+    def sync(_descriptor):
+        synced.append((path.stat().st_size > before, file.bytes, file.records))
+
+    monkeypatch.setattr(os, "fdatasync", sync)
+    file.append([b"one", b"two"])
+    assert synced == [(True, before, 0)]
+    assert (file.bytes, file.records) == (path.stat().st_size, 2)
+
+
+def test_what_could_not_be_synced_does_not_count(file, path, monkeypatch):
+    before = file.bytes
+
+    def fail(_descriptor):
+        raise OSError("no")
+
+    monkeypatch.setattr(os, "fdatasync", fail)
+    with pytest.raises(OSError):
+        file.append([b"one"])
+    assert (path.stat().st_size, file.bytes, file.records) == (before, before, 0)
+    # The next sync may say that all is well although it is not.
+    assert file.sealed
 
 
 @contextmanager
