@@ -8,14 +8,12 @@ Lifeboat once wrote, which must decode for ever.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import orjson
 
 from app.errors import EnvelopeError, UnsupportedSchema
 from app.names import QueueName, TaskKey, is_queue, is_task_id, is_type
-
-T = TypeVar("T")
 
 SCHEMA: Final = 1
 PRIORITIES: Final = ("high", "normal", "low")
@@ -36,6 +34,26 @@ DIGEST_FIELDS: Final = (
 """What makes two requests the same request; members count as given, absent ones are left out."""
 NUMBER_MAX: Final = 1 << 53
 """The largest integer that every store and JSON reader keeps exactly."""
+
+_MEMBERS: Final = (
+    ("taskId", str),
+    ("type", str),
+    ("queue", str),
+    ("tenant", str),
+    ("payload", dict),
+    ("run", int),
+    ("requestDigest", str),
+    ("acceptedAt", int),
+    ("context", dict),
+    ("options", dict),
+)
+_NAMES: Final = (
+    ("taskId", is_task_id),
+    ("type", is_type),
+    ("queue", is_queue),
+    ("tenant", is_queue),
+)
+_POSITIVE: Final = ("run", "acceptedAt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,18 +194,28 @@ def decode(raw: bytes) -> Envelope:
 
 
 def _decode_v1(raw: bytes, document: dict[str, Any]) -> Envelope:
+    for name, kind in _MEMBERS:
+        # Exact types: orjson makes no others, and a bool is an int to isinstance.
+        if type(document.get(name)) is not kind:
+            raise EnvelopeError(f"The envelope's member {name} is missing or no {kind.__name__}.")
+    for name, rule in _NAMES:
+        if not rule(document[name]):
+            raise EnvelopeError(f"The envelope's member {name} breaks the rule for its name.")
+    for name in _POSITIVE:
+        if not 1 <= document[name] <= NUMBER_MAX:
+            raise EnvelopeError(f"The envelope's member {name} must be from 1 to {NUMBER_MAX}.")
     return Envelope(
         raw=raw,
-        task_id=_named(document, "taskId", is_task_id),
-        type=_named(document, "type", is_type),
-        queue=_named(document, "queue", is_queue),
-        tenant=_named(document, "tenant", is_queue),
-        payload=_member(document, "payload", dict),
-        run=_positive(document, "run"),
-        request_digest=_member(document, "requestDigest", str),
-        accepted_at_ms=_positive(document, "acceptedAt"),
-        context=_member(document, "context", dict),
-        options=_options(_member(document, "options", dict)),
+        task_id=document["taskId"],
+        type=document["type"],
+        queue=document["queue"],
+        tenant=document["tenant"],
+        payload=document["payload"],
+        run=document["run"],
+        request_digest=document["requestDigest"],
+        accepted_at_ms=document["acceptedAt"],
+        context=document["context"],
+        options=_options(document["options"]) if document["options"] else {},
     )
 
 
@@ -221,24 +249,3 @@ def _is_retry(retry: object) -> bool:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= NUMBER_MAX
-
-
-def _member(document: dict[str, Any], name: str, kind: type[T]) -> T:
-    value = document.get(name)
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise EnvelopeError(f"The envelope's member {name} is missing or no {kind.__name__}.")
-    return value
-
-
-def _named(document: dict[str, Any], name: str, rule: Any) -> str:
-    value = _member(document, name, str)
-    if not rule(value):
-        raise EnvelopeError(f"The envelope's member {name} breaks the rule for its name.")
-    return value
-
-
-def _positive(document: dict[str, Any], name: str) -> int:
-    value = _member(document, name, int)
-    if not 1 <= value <= NUMBER_MAX:
-        raise EnvelopeError(f"The envelope's member {name} must be from 1 to {NUMBER_MAX}.")
-    return value
