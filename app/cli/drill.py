@@ -2,8 +2,11 @@
 
 import asyncio
 import logging
+import shlex
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Final
 
 import orjson
 import typer
@@ -13,15 +16,28 @@ from app import log
 from app.cli.images import images_of
 from app.cli.options import Json
 from app.drill.game import Plan
+from app.drill.report import report as written
+from app.drill.run import Outcome
 from app.drill.run import drill as play
 from app.drill.scenarios import NOT_YET, SCENARIOS
 from app.drill.show import show
 from app.settings import load
 
+REPORTS: Final = Path(".lifeboat/drills")
 Scenario = Annotated[str, typer.Option(help=f"One of {', '.join(SCENARIOS)}.")]
 Tasks = Annotated[int, typer.Option(min=1, max=1_000_000, help="Webhook deliveries to submit.")]
 Seed = Annotated[int, typer.Option(help="The same seed makes the same tasks.")]
 Durability = Annotated[str, typer.Option(help="fast, fsync or mirrored.")]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.html",
+        help="Where the report with its picture goes; unset: a file under .lifeboat/drills.",
+    ),
+]
+Keep = Annotated[
+    bool, typer.Option("--keep", help="Leave all running for a look around; says how to end it.")
+]
 
 
 def drill(
@@ -29,9 +45,30 @@ def drill(
     tasks: Tasks = 2_000,
     seed: Seed = 1,
     durability: Durability = "mirrored",
+    report: Report = None,
+    keep: Keep = False,
     json: Json = False,
 ) -> None:
     """Rehearse a disaster on private servers and count what was lost."""
+    _check(scenario, durability)
+    progress = Console(stderr=json, highlight=False)
+    log.setup("drill", logging.WARNING)
+    plan = Plan(scenario, tasks, seed, durability, keep)
+
+    def say(text: str) -> None:
+        progress.print(text, soft_wrap=True)
+
+    outcome = asyncio.run(play(plan, images_of(load()), say))
+    if json:
+        sys.stdout.write(orjson.dumps(outcome.document).decode() + "\n")
+    else:
+        show(outcome.document, progress)
+    _write_report(plan, outcome, report or REPORTS / f"{scenario}-{seed}.html", say)
+    if outcome.document["verdict"] != "ok":
+        raise typer.Exit(1)
+
+
+def _check(scenario: str, durability: str) -> None:
     if scenario in NOT_YET:
         raise typer.BadParameter(
             f"{scenario} is not there yet: it needs {NOT_YET[scenario]}, and the drill's servers"
@@ -44,15 +81,20 @@ def drill(
         )
     if durability not in ("fast", "fsync", "mirrored"):
         raise typer.BadParameter("Choose fast, fsync or mirrored.", param_hint="--durability")
-    progress = Console(stderr=json, highlight=False)
-    log.setup("drill", logging.WARNING)
-    plan = Plan(scenario, tasks, seed, durability)
-    document = asyncio.run(
-        play(plan, images_of(load()), lambda text: progress.print(text, soft_wrap=True))
-    )
-    if json:
-        sys.stdout.write(orjson.dumps(document).decode() + "\n")
+
+
+def _write_report(plan: Plan, outcome: Outcome, file: Path, say: Callable[[str], None]) -> None:
+    """Write it and say where; a place that cannot be written spoils no drill."""
+    command = [
+        *("lifeboat", "drill", "--scenario", plan.scenario, "--tasks", str(plan.tasks)),
+        *("--seed", str(plan.seed), "--durability", plan.durability),
+    ]
+    story = SCENARIOS[plan.scenario].story
+    html = written(outcome.document, outcome.timeline, story=story, command=shlex.join(command))
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(html)
+    except OSError as error:
+        say(f"The report cannot be written: {error}. Name another place with --report.")
     else:
-        show(document, progress)
-    if document["verdict"] != "ok":
-        raise typer.Exit(1)
+        say(f"The report with its picture: {file.resolve()}")

@@ -45,6 +45,8 @@ class Plan:
     tasks: int
     seed: int
     durability: str
+    keep: bool = False
+    """Whether all goes on running afterwards, for a look around."""
 
 
 class Game:
@@ -56,15 +58,15 @@ class Game:
         self.plan = plan
         self.say = say
         self.folder = folder
-        self.stack = Stack(folder / "servers", images=images)
+        self.stack = Stack(folder / "servers", images=images, detached=plan.keep)
         self.environment = {**self.stack.environment(), **SETTINGS}
-        self.system = System(folder / "lifeboat", self.environment)
+        self.system = System(folder / "lifeboat", self.environment, detached=plan.keep)
         self.faults: list[Fault] = []
         self.rpo: tuple[int, float] = (0, 0.0)
         self.reports: list[dict[str, Any]] = []
         self.arrivals_file = folder / "receiver.jsonl"
         self._receiver_port = free_port()
-        self._receiver = self._receiver_process()
+        self.receiver = self._receiver_process()
         self._unsubmitted = tasks(plan.tasks, plan.seed, self.receiver_url)
         self.producers = Producers(self.system.api.url, plan.durability, folder / "producers.jsonl")
 
@@ -82,7 +84,7 @@ class Game:
         """Servers, receiver, processes."""
         for server in self.stack.servers:
             self.say(f"Starting {server.source} ...")
-        self._receiver.start()
+        self.receiver.start()
         await self.stack.start()
         await until(self._receiver_answers, RECEIVER_WITHIN_MS, "the receiver to answer")
         self.say(
@@ -97,7 +99,7 @@ class Game:
         """Everything ends; nothing that ran here is needed again."""
         await self.system.stop()
         self.stack.discard()
-        self._receiver.kill9()
+        self.receiver.kill9()
 
     def submit(self, count: int) -> None:
         """Have the producers submit the next ``count`` tasks."""
@@ -259,7 +261,8 @@ class Game:
     def _receiver_process(self) -> ChildProcess:
         command = [sys.executable, "-m", "app.drill.receiver"]
         command += ["--port", str(self._receiver_port), "--file", str(self.arrivals_file)]
-        return ChildProcess("receiver", command, log=self.folder / "receiver.log")
+        log = self.folder / "receiver.log"
+        return ChildProcess("receiver", command, log=log, detached=self.plan.keep)
 
 
 def _words(counts: Mapping[str, Any]) -> str:

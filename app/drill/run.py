@@ -4,30 +4,47 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from app import __version__
+from app.clock import now_ms
 from app.drill import checker
 from app.drill.game import Game, Plan
 from app.drill.load import QUEUE
+from app.drill.sampler import sample
 from app.drill.scenarios import SCENARIOS, Scenario
-from app.drill.verdict import Evidence, judge
+from app.drill.timeline import Timeline, timeline
+from app.drill.verdict import Evidence, Sample, judge
 from app.lifecycle import cancel
-from app.stack.process import StackError
+from app.settings import load
+from app.stack.process import StackError, started_at
+from app.stack.running import Program, Running
 from app.stack.sources import Images
 
 SETTLE_WITHIN_MS: Final = 90_000
 MS_A_TASK: Final = 20
+COUNT_AGE_MS, COUNT_AGE_OF_IMAGES_MS = 5_000, 12_000
+"""How old a broker's count may be: private nodes count every second, those of images every five."""
 
 
-async def drill(plan: Plan, images: Images, say: Callable[[str], None]) -> dict[str, Any]:
-    """Play ``plan``; its outcome, as ``--json`` prints it.
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """``document`` is what ``--json`` prints; ``timeline`` is what the report draws."""
+
+    document: dict[str, Any]
+    timeline: Timeline
+
+
+async def drill(plan: Plan, images: Images, say: Callable[[str], None]) -> Outcome:
+    """Play ``plan``.
 
     Raises:
         StackError: a server or process cannot be had or did not come.
     """
     folder = Path(tempfile.mkdtemp(prefix="lifeboat-drill-"))
-    disposable = False
+    disposable = kept = False
     try:
         game = Game(plan, images, folder, say)
         if SCENARIOS[plan.scenario].needs_mongo and game.stack.mongo is None:
@@ -40,34 +57,63 @@ async def drill(plan: Plan, images: Images, say: Callable[[str], None]) -> dict[
         try:
             await game.start()
             try:
-                document = await _play(game)
+                outcome = await _play(game)
             except TimeoutError as error:
                 raise StackError(f"The drill cannot go on. {error}") from error
-            disposable = document["verdict"] == "ok" and document["accepted"] == plan.tasks
-            return document
+            kept = plan.keep
+            if kept:
+                _keep(game)
+            accepted_all = outcome.document["accepted"] == plan.tasks
+            disposable = outcome.document["verdict"] == "ok" and accepted_all and not kept
+            return outcome
         finally:
-            await game.stop()
+            if not kept:
+                await game.stop()
     finally:
         if disposable:
             shutil.rmtree(folder, ignore_errors=True)
-        else:
+        elif not kept:
             say(f"Logs and the producers' and the receiver's files are kept in {folder}.")
 
 
-async def _play(game: Game) -> dict[str, Any]:
+async def _play(game: Game) -> Outcome:
     plan, scenario = game.plan, SCENARIOS[game.plan.scenario]
-    found = await checker.versions(game.stack)
+    found, samples, began_ms = await checker.versions(game.stack), list[Sample](), now_ms()
     game.say(f"Submitting {plan.tasks:,} webhook deliveries at durability {plan.durability} ...")
+    looking = asyncio.create_task(
+        sample(game.stack, _keys_prefix(), QUEUE, samples), name="sampler"
+    )
     producing = asyncio.create_task(game.producers.run(), name="producers")
     playing = asyncio.create_task(_faults_and_settling(game, scenario), name="scenario")
+    running = (playing, producing, looking)
     try:
-        await asyncio.wait((producing, playing), return_when=asyncio.FIRST_COMPLETED)
-        # Producers never end by themselves: what ended them is the drill's error.
-        (producing if producing.done() else playing).result()
+        await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        # The others never end by themselves: what ended one is the drill's error.
+        next(each for each in reversed(running) if each.done()).result()
     finally:
-        await cancel(producing)
-        await cancel(playing)
-    evidence = Evidence(
+        for each in running:
+            await cancel(each)
+    evidence = await _evidence(game, samples, scenario.planned_faults)
+    document = judge(
+        evidence,
+        scenario=plan.scenario,
+        seed=plan.seed,
+        durability=plan.durability,
+        versions=found,
+    )
+    document |= {
+        "tasks": plan.tasks,
+        "lifeboat": __version__,
+        "startedAt": began_ms,
+        "endedAt": now_ms(),
+    }
+    effects = [each.at_ms for each in evidence.arrivals if each.is_effect]
+    accepted = evidence.book.accepted.values()
+    return Outcome(document, timeline(samples, accepted, effects, document["faults"]))
+
+
+async def _evidence(game: Game, samples: list[Sample], planned_faults: int) -> Evidence:
+    return Evidence(
         book=game.producers.book,
         arrivals=checker.read_arrivals(game.arrivals_file),
         recorded=await checker.read_records(game.stack, game.sqlite_path, QUEUE),
@@ -75,15 +121,10 @@ async def _play(game: Game) -> dict[str, Any]:
         restored=await _restored(game),
         rpo_tasks=game.rpo[0],
         rpo_seconds=game.rpo[1],
-        planned_faults=scenario.planned_faults,
+        planned_faults=planned_faults,
         faults=game.faults,
-    )
-    return judge(
-        evidence,
-        scenario=plan.scenario,
-        seed=plan.seed,
-        durability=plan.durability,
-        versions=found,
+        samples=samples,
+        count_age_ms=COUNT_AGE_OF_IMAGES_MS if game.stack.rabbitmq.source.image else COUNT_AGE_MS,
     )
 
 
@@ -103,3 +144,24 @@ async def _restored(game: Game) -> int:
     """By the command and, for it may have been first, by the service."""
     by_service = await checker.restored_by_service(game.system.services["rehydrator"].url)
     return by_service + sum(int(report["restored"]) for report in game.reports)
+
+
+def _keys_prefix() -> str:
+    """Of the drill's queue in Redis."""
+    settings = load()
+    return f"lb:{{{settings.env}.{settings.tenant}.{QUEUE}}}:"
+
+
+def _keep(game: Game) -> None:
+    """Write down what goes on running, so that ``lifeboat down`` ends it."""
+    running = Running.of(game.folder, game.stack, game.system)
+    pid = game.receiver.pid
+    receiver = Program("receiver", pid, started_at(pid) or "")
+    replace(running, helpers=[*running.helpers, receiver]).save()
+    for name, value in running.document().items():
+        if isinstance(value, str):
+            game.say(f"{name}: {value}")
+    game.say(
+        "All of it goes on running, and the books of the producers and the receiver are in that"
+        f" folder. This ends it: lifeboat down --dir {game.folder} --wipe"
+    )

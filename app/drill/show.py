@@ -1,5 +1,6 @@
 """A drill's outcome as a table for people."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from rich.console import Console
@@ -13,11 +14,15 @@ ROWS: Final = (
     ("acceptedByRabbitmq", "while Redis was away, said so in the receipt"),
     ("executed", "whose effect the independent receiver saw"),
     ("lost", "accepted, neither executed nor recorded"),
-    ("phantom", "executed, never submitted"),
+    ("phantom", "executed or recorded, never submitted"),
+    ("failedButRun", "run although every submit until then had been refused"),
     ("duplicateExecutions", "effects beyond the first of a task (at least once)"),
     ("duplicateResults", "recorded twice"),
+    ("zombies", "effects that began long after their task was recorded"),
+    ("stuck", "accepted and executed, not recorded in the end"),
     ("restored", "brought back into Redis from RabbitMQ"),
     ("copiesLeft", "copies in RabbitMQ after everything settled"),
+    ("copiesMissing", "copies that left RabbitMQ before their tasks were finished, at least"),
     ("rpoTasks", "tasks without a confirmed copy when the fault came"),
     ("rpoSeconds", "age of the oldest of them"),
     ("rtoFirstSeconds", "from the fault to the first effect after it"),
@@ -34,15 +39,26 @@ def show(document: dict[str, Any], console: Console) -> None:
     table.add_column("value", justify="right")
     table.add_column("what it counts")
     for name, meaning in ROWS:
-        value = document[name]
-        shown = "-" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.2f}"
-        table.add_row(name, shown, meaning)
+        table.add_row(name, figure(document[name]), meaning)
     console.print(table)
     for fault in document["faults"]:
-        flight = ", ".join(f"{state} {count:,}" for state, count in fault["inFlight"].items())
         took = (fault["doneAt"] - fault["at"]) / 1000
-        line = f"fault: {fault['name']} ({took:.1f} s), in flight: {flight}"
+        line = f"fault: {fault['name']} ({took:.1f} s), in flight: {flight(fault)}"
         console.print(line, soft_wrap=True)
     for task_id in document["lostTasks"]:
         console.print(f"lost: {task_id}")
+    for sentence in document["why"]:
+        console.print(sentence, soft_wrap=True)
     console.print(f"verdict: {document['verdict']}")
+
+
+def figure(value: float | None) -> str:
+    """A figure for people; ``-`` where there is none."""
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.2f}"
+
+
+def flight(fault: Mapping[str, Any]) -> str:
+    """What was under way when a fault came."""
+    return ", ".join(f"{state} {count:,}" for state, count in fault["inFlight"].items())
