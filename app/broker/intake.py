@@ -74,7 +74,14 @@ class Intake:
             DurabilityUnsupported: ``fsync`` cannot be had from this Redis; nothing was accepted.
         """
         keys = self._keys
-        names = [keys.generation, keys.journal, keys.delayed, *keys.lanes, keys.rates]
+        names = [
+            keys.generation,
+            keys.journal,
+            keys.delayed,
+            *keys.lanes,
+            keys.rates,
+            keys.coverage,
+        ]
         arguments: list[Argument] = [token, TaskState.QUEUED, TaskState.SCHEDULED, *self._limits]
         for submission in submissions:
             envelope = submission.envelope
@@ -103,7 +110,14 @@ class Intake:
         ``duplicate``: that run or a later one is here already, see ``Enqueued.run``.
         """
         keys = self._keys
-        names = [keys.generation, keys.journal, keys.delayed, *keys.lanes, keys.retrying]
+        names = [
+            keys.generation,
+            keys.journal,
+            keys.delayed,
+            *keys.lanes,
+            keys.retrying,
+            keys.coverage,
+        ]
         arguments: list[Argument] = [token, TaskState.QUEUED, TaskState.SCHEDULED, *self._limits]
         for submission in submissions:
             envelope = submission.envelope

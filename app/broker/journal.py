@@ -84,7 +84,7 @@ class Journal:
         """
         keys = self._keys
         watermark = confirmed[-1].journal_id
-        names = [keys.generation, keys.journal, keys.mirror]
+        names = [keys.generation, keys.journal, keys.mirror, keys.coverage]
         names += [keys.task(entry.task_id) for entry in confirmed]
         arguments: list[Argument] = [token, watermark, _after(watermark), keys.watermark_channel]
         arguments += [entry.journal_id for entry in confirmed]

@@ -65,6 +65,11 @@ class QueueKeys:
         return self.prefix + "rates"
 
     @property
+    def coverage(self) -> str:
+        """Hash: per minute of a day accepted (a), mirrored (m), retired (r); since (ms)."""
+        return self.prefix + "coverage"
+
+    @property
     def watermark_channel(self) -> str:
         """Pub/sub channel that wakes those who wait for ``mirrored``."""
         return self.prefix + "watermark"

@@ -69,6 +69,7 @@ class Survey:
             keys.generation,
             keys.journal,
             *keys.lanes,
+            keys.coverage,
             *(keys.task(each) for each in task_ids),
         ]
         arguments: list[Argument] = [token, since, int(only_tell), *task_ids]

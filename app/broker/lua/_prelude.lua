@@ -5,7 +5,8 @@
 -- A task hash's field `place` says where the task lies: `ready` (a stream entry), `delayed` (a
 -- sorted-set member with the envelope in the hash) or empty (settled). `jid` is its latest journal
 -- id, `gen` the generation that id was given in: ids of two histories cannot be compared.
--- `refreshing` stands from a refresh until that very id is confirmed.
+-- `refreshing` stands from a refresh until that very id is confirmed. `first` is the journal id whose
+-- minute the run is counted in, where `jid` is a later one ('' = in none: it was restored).
 local function stale()
   local known = redis.call('HMGET', KEYS[1], 'token', 'run_id')
   if known[1] ~= ARGV[1] then return true end
@@ -25,6 +26,29 @@ local function bump(rates, kind, n)
   local field = kind .. second % 10
   local count = tonumber(string.match(redis.call('HGET', rates, field) or '', '^' .. second .. ':(%d+)')) or 0
   redis.call('HSET', rates, field, second .. ':' .. (count + n))
+end
+
+-- Sums up by journal ids what `cover` is to count: by ten seconds, which lie in one minute.
+local function tally(counts, jid, n)
+  local ten = string.sub(jid, 1, 9)
+  counts[ten] = (counts[ten] or 0) + n
+end
+
+-- Adds a tally to the minutes of the coverage. A minute's first count looks after the others.
+local function cover(coverage, kind, counts)
+  for ten, n in pairs(counts) do
+    local minute = math.floor(tonumber(ten) / 6)
+    if redis.call('HINCRBY', coverage, kind .. minute, n) == n then
+      redis.call('HSETNX', coverage, 'since', now_ms())
+      redis.call('PEXPIRE', coverage, 90000000)
+      if redis.call('HLEN', coverage) > 5760 then
+        for _, field in ipairs(redis.call('HKEYS', coverage)) do
+          local at = tonumber(string.match(field, '^%l(%d+)$'))
+          if at and at < minute - 1440 then redis.call('HDEL', coverage, field) end
+        end
+      end
+    end
+  end
 end
 
 -- A journal entry, and in the hash the place to find its confirm; none where nothing is mirrored.

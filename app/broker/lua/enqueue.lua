@@ -1,5 +1,6 @@
 -- Accepts tasks: dedup, hash, place and journal entry in one repeatable step.
--- KEYS: 1 generation, 2 journal, 3 delayed, 4-6 ready high/normal/low, 7 rates, 8.. task hashes
+-- KEYS: 1 generation, 2 journal, 3 delayed, 4-6 ready high/normal/low, 7 rates, 8 coverage,
+--       9.. task hashes
 -- ARGV: 1 token, 2 state queued, 3 state scheduled, 4 open tasks at most, 5 unmirrored at most
 --       (-1 = nothing is mirrored here, so nothing is journaled),
 --       then per task: id, request digest, run, fresh 0/1, lane 1-3, due ms (0 = now),
@@ -37,12 +38,16 @@ local function accept(key, id, digest, run, fresh, lane, due, accepted, envelope
   return {'created', state, jid, '0', run}
 end
 
-local answers, created = {}, 0
+local answers, created, covered = {}, 0, {}
 for i = 6, #ARGV, 8 do
   local n = #answers + 1
-  answers[n] = accept(KEYS[7 + n], ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3],
+  answers[n] = accept(KEYS[8 + n], ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3],
     tonumber(ARGV[i + 4]), tonumber(ARGV[i + 5]), ARGV[i + 6], ARGV[i + 7])
-  if answers[n][1] == 'created' then created = created + 1 end
+  if answers[n][1] == 'created' then
+    created = created + 1
+    tally(covered, journaled and answers[n][3] or string.format('%d', now), 1)
+  end
 end
 if created > 0 then bump(KEYS[7], 'a', created) end
+cover(KEYS[8], 'a', covered)
 return answers

@@ -1,6 +1,7 @@
 -- Makes the next run of parked tasks: over nothing, a settled hash, a hash of a lower run, or one of
 -- this run whose place was lost (rules 2, 9). Journaled again, so that it gets a copy of its own.
--- KEYS: 1 generation, 2 journal, 3 delayed, 4-6 ready high/normal/low, 7 retrying, 8.. task hashes
+-- KEYS: 1 generation, 2 journal, 3 delayed, 4-6 ready high/normal/low, 7 retrying, 8 coverage,
+--       9.. task hashes
 -- ARGV: 1 token, 2 state queued, 3 state scheduled, 4 open tasks at most, 5 unmirrored at most
 --       (-1 = nothing is mirrored here, so nothing is journaled),
 --       then per task: id, request digest, run, lane 1-3, due ms (0 = now), accepted ms, envelope
@@ -12,6 +13,7 @@ local unmirrored = redis.call('XLEN', journal)
 local open = redis.call('ZCARD', delayed)
 for lane = 4, 6 do open = open + redis.call('XLEN', KEYS[lane]) end
 local now, journaled = now_ms(), ARGV[5] ~= '-1'
+local covered = {}
 
 local function placed(hash, id)
   if hash.place == 'delayed' then return redis.call('ZSCORE', delayed, id) end
@@ -45,7 +47,8 @@ end
 
 local function redrive(key, a)
   local hash = {}
-  local fields = {'digest', 'state', 'jid', 'mirrored', 'run', 'place', 'lane', 'entry', 'attempt', 'cancel'}
+  local fields = {'digest', 'state', 'jid', 'mirrored', 'run', 'place', 'lane', 'entry', 'attempt', 'cancel',
+    'first'}
   for i, value in ipairs(redis.call('HMGET', key, unpack(fields))) do hash[fields[i]] = value end
   if hash.run and (hash.digest ~= a.digest or is_here(hash, a)) then
     local word = hash.digest == a.digest and 'duplicate' or 'conflict'
@@ -54,6 +57,9 @@ local function redrive(key, a)
   if open >= tonumber(ARGV[4]) or (journaled and unmirrored >= tonumber(ARGV[5])) then
     return {'full', '', '', '0', a.run}
   end
+  -- A run that makes way before its copy is confirmed needs none any more.
+  local known = hash.first or hash.jid or ''
+  if known ~= '' and hash.mirrored ~= '1' then tally(covered, known, -1) end
   clear(key, hash, a.id)
   local jid = journaled and journal_task(journal, key, a.id, a.run, a.envelope) or ''
   local state = place(key, a)
@@ -62,13 +68,15 @@ local function redrive(key, a)
     'mirrored', 0, 'digest', a.digest, 'fresh', 0, 'accepted', a.accepted)
   if same and hash.cancel then redis.call('HSET', key, 'cancel', 1) end
   open, unmirrored = open + 1, unmirrored + 1
+  tally(covered, journaled and jid or string.format('%d', now), 1)
   return {'created', state, jid, '0', a.run}
 end
 
 local answers = {}
 for i = 6, #ARGV, 7 do
   local n = #answers + 1
-  answers[n] = redrive(KEYS[7 + n], {id = ARGV[i], digest = ARGV[i + 1], run = ARGV[i + 2],
+  answers[n] = redrive(KEYS[8 + n], {id = ARGV[i], digest = ARGV[i + 1], run = ARGV[i + 2],
     lane = ARGV[i + 3], due = ARGV[i + 4], accepted = ARGV[i + 5], envelope = ARGV[i + 6]})
 end
+cover(KEYS[8], 'a', covered)
 return answers

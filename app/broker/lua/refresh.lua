@@ -23,6 +23,7 @@ local function refresh(key, id, run, copy_generation, copy_jid)
   if not envelope then return '' end
   local jid = redis.call('XADD', KEYS[2], '*', 'id', id, 'run', run, 'kind', 'refresh',
     'envelope', envelope)
+  redis.call('HSETNX', key, 'first', hash[6] or '')
   redis.call('HSET', key, 'jid', jid, 'gen', ARGV[1], 'refreshing', 1)
   -- `gen` no longer tells that the task is older than this generation; this does.
   if not here then redis.call('HSET', key, 'fresh', 0) end

@@ -14,9 +14,9 @@ LEAST = (7, 2)
 
 
 @pytest.fixture
-async def private(private_redis, env_name):
+async def private(newer_redis, env_name):
     """A queue in a Redis of the test's own."""
-    connection = connect(private_redis.url)
+    connection = connect(newer_redis.url)
     broker = Broker(connection, env_name)
     await broker.attach()
     yield broker
@@ -28,14 +28,14 @@ async def able(private):
     """One whose Redis knows WAITAOF."""
     version = await private.redis.version()
     if tuple(int(part) for part in version.split(".")[:2]) < LEAST:
-        pytest.skip(f"WAITAOF came with Redis 7.2; this is {version}")
+        pytest.skip(f"WAITAOF came with Redis 7.2; this is {version}: make matrix-setup")
     return private
 
 
 @pytest.fixture
-async def other(private_redis, private):
+async def other(newer_redis, private):
     """The same queue over connections of its own."""
-    connection = connect(private_redis.url)
+    connection = connect(newer_redis.url)
     other = Broker(connection, private.env)
     other.token = private.token
     yield other
@@ -148,9 +148,7 @@ async def test_one_that_is_switched_off_meanwhile_is_said_so_and_then_refused(ab
         await enqueue(able, envelope("c"))
 
 
-async def test_a_redis_that_dies_meanwhile_has_accepted_and_nothing_more(
-    able, other, private_redis
-):
+async def test_a_redis_that_dies_meanwhile_has_accepted_and_nothing_more(able, other, newer_redis):
     await enqueue(able, envelope("a"))
     await fsync(able, "no")
     waiting = asyncio.create_task(enqueue(able, envelope("b"), within_ms=60_000))
@@ -159,7 +157,7 @@ async def test_a_redis_that_dies_meanwhile_has_accepted_and_nothing_more(
         return await other.raw.exists(able.keys.task("b"))
 
     await eventually(accepted)
-    private_redis.kill9()
+    newer_redis.kill9()
     ((answer,),) = [await waiting]
     assert (answer.outcome, answer.fsynced) == ("created", False)
 
