@@ -44,15 +44,8 @@ def _marks(timeline: Timeline) -> str:
 
 def _panel(panel: Panel, number: int, timeline: Timeline) -> str:
     # A line that is alone is what the heading says.
-    keys = (
-        ""
-        if len(panel.lines) == 1
-        else "".join(
-            f'<span><svg viewBox="0 0 26 8" aria-hidden="true"><path class="c{i}" d="M1 4H25"/></svg>'
-            f"{escape(line.name)}</span>"
-            for i, line in enumerate(panel.lines, 1)
-        )
-    )
+    named = panel.lines if len(panel.lines) > 1 else ()
+    keys = "".join(_key(line, i) for i, line in enumerate(named, 1))
     drawn = "".join(
         f'<path class="c{i}" d="{_path(line, timeline.seconds, panel.top)}"/>'
         for i, line in enumerate(panel.lines, 1)
@@ -71,6 +64,13 @@ def _panel(panel: Panel, number: int, timeline: Timeline) -> str:
         f'<desc id="d{number}">{words}</desc>{bands}'
         f'<path class="grid" d="M0 0H{WIDTH}M0 {HEIGHT / 2:g}H{WIDTH}"/>'
         f'<path class="base" d="M0 {HEIGHT}H{WIDTH}"/>{drawn}</svg></div></figure>'
+    )
+
+
+def _key(line: Line, number: int) -> str:
+    stroke = f'<path class="c{number}" d="M1 4H25"/>'
+    return (
+        f'<span><svg viewBox="0 0 26 8" aria-hidden="true">{stroke}</svg>{escape(line.name)}</span>'
     )
 
 
