@@ -1,7 +1,8 @@
 """Where each server's program comes from on this machine, and how a missing one is installed.
 
-Order: an image that a running Docker engine has or can pull; on PATH, in Debian's usual places, in
-the mongod wheel. As root on Debian what is missing is installed.
+Order: a root that ``LIFEBOAT_STACK_ROOT`` names (Redis and RabbitMQ); an image that a running
+Docker engine has or can pull; on PATH, in Debian's usual places, in the mongod wheel. As root on
+Debian what is missing is installed.
 """
 
 import importlib.util
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.stack.container import has_image
+from app.stack.roots import chosen_root, program_in
 
 HINTS = {
     "redis": "Install Redis 7 or newer (Debian: `apt-get install redis-server`).",
@@ -45,6 +47,11 @@ class Source:
         """Whether the server can be had."""
         return bool(self.image) or self.program is not None
 
+    def beside(self, name: str) -> str:
+        """The program ``name`` that belongs to this one; the one on PATH where none lies there."""
+        own = self.program.with_name(name) if self.program else None
+        return str(own) if own is not None and own.exists() else name
+
     def __str__(self) -> str:
         if self.image:
             return f"{self.server}: Docker image {self.image}"
@@ -53,11 +60,15 @@ class Source:
 
 def redis_source(image: str = "") -> Source:
     """``redis-server``."""
+    if (root := chosen_root()) is not None:
+        return Source("redis", program_in(root, "redis-server"))
     return _from_docker("redis", image) or Source("redis", _on_path("redis-server"))
 
 
 def rabbitmq_source(image: str = "") -> Source:
     """The real script under a versioned ``sbin``: the packaged wrapper changes the user."""
+    if (root := chosen_root()) is not None:
+        return Source("rabbitmq", program_in(root, "rabbitmq-server"))
     found = sorted(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin/rabbitmq-server"))
     return _from_docker("rabbitmq", image) or Source("rabbitmq", found[-1] if found else None)
 
