@@ -30,7 +30,7 @@ class Epmd(ChildProcess):
         self.port = free_port()
         super().__init__(
             "epmd",
-            ["epmd", "-port", str(self.port), "-address", "127.0.0.1"],
+            [rabbitmq_source().beside("epmd"), "-port", str(self.port), "-address", "127.0.0.1"],
             log=folder / "epmd.log",
             detached=detached,
         )
