@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.stack.rabbitmq import RabbitMQServer
+from app.stack.roots import NEWER, VARIABLE, chosen_root
 from app.stack.servers import MongoServer, RedisServer
 
 KINDS = {"unit", "integration", "property", "contract", "e2e", "architecture"}
@@ -91,5 +92,16 @@ def sqlite_path(tmp_path):
 def private_redis(tmp_path):
     """A Redis of the test's own, to kill, wipe and restart."""
     server = started(RedisServer, tmp_path)
+    yield server
+    server.kill9()
+
+
+@pytest.fixture
+def newer_redis(tmp_path, monkeypatch):
+    """The same, and of the newer pair where that one has been made (`make matrix-setup`)."""
+    with monkeypatch.context() as patch:
+        if chosen_root() is None and NEWER.exists():
+            patch.setenv(VARIABLE, str(NEWER))
+        server = started(RedisServer, tmp_path)
     yield server
     server.kill9()

@@ -7,24 +7,34 @@ from tests.integration.api.api import TASK
 from tests.integration.api.test_batch import batch
 
 
-@pytest.fixture
-async def own_redis_api(start, private_redis):
-    return await start(redis_url=private_redis.url, confirm_timeout_ms=10_000)
-
-
-@pytest.fixture
-async def able_api(own_redis_api, private_redis, settings_of):
-    """An API whose Redis has an append-only file and can wait for it."""
-    redis = RedisConnection.from_settings(settings_of(redis_url=private_redis.url))
+async def configure(server, settings_of, **options):
+    """Set options of a Redis; its version."""
+    redis = RedisConnection.from_settings(settings_of(redis_url=server.url))
+    for name, value in options.items():
+        await redis.redis.config_set(name, value)
     version = await redis.version()
-    await redis.redis.config_set("appendonly", "yes")
     await redis.close()
+    return version
+
+
+@pytest.fixture
+async def own_redis_api(start, newer_redis):
+    return await start(redis_url=newer_redis.url, confirm_timeout_ms=10_000)
+
+
+@pytest.fixture
+async def able_api(own_redis_api, newer_redis, settings_of):
+    """An API whose Redis has an append-only file and can wait for it."""
+    version = await configure(newer_redis, settings_of, appendonly="yes")
     if tuple(map(int, version.split(".")[:2])) < (7, 2):
-        pytest.skip(f"WAITAOF came with Redis 7.2; this is {version}")
+        pytest.skip(f"WAITAOF came with Redis 7.2; this is {version}: make matrix-setup")
     return own_redis_api
 
 
-async def test_a_redis_that_cannot_say_is_refused_and_nothing_is_kept(own_redis_api, private_redis):
+async def test_a_redis_that_cannot_say_is_refused_and_nothing_is_kept(
+    own_redis_api, newer_redis, settings_of
+):
+    await configure(newer_redis, settings_of, appendonly="no")
     answer = await batch(own_redis_api, [TASK | {"durability": "fsync"}, TASK | {"taskId": "t1"}])
     first, second = answer.document["items"]
     assert (first["status"], first["code"]) == (422, "durability_unsupported")
