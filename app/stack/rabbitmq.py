@@ -207,6 +207,10 @@ class RabbitMQServer(Server):
             f"management.tcp.port = {self.management_port}\nmanagement.tcp.ip = 127.0.0.1\n"
             f"prometheus.tcp.port = {self._prometheus_port}\nprometheus.tcp.ip = 127.0.0.1\n"
             "loopback_users = none\ndisk_free_limit.absolute = 512MB\nlog.console.level = warning\n"
+            # Figures are as old as the finest samples that are kept of them: a second, not five.
+            "management.sample_retention_policies.global.minute = 1\n"
+            "management.sample_retention_policies.basic.minute = 1\n"
+            "management.sample_retention_policies.detailed.10 = 5\n"
             + (self._member.configuration if self._member else "")
         )
         erlang = (
