@@ -17,8 +17,8 @@ TILES: Final = (
     ("duplicateExecutions", "effects repeated (at least once)"),
     ("copiesLeft", "copies left in RabbitMQ"),
     ("rpoTasks", "tasks without a copy at the fault (RPO)"),
-    ("rtoFirstSeconds", "s to the first effect after it (RTO)"),
-    ("rtoAllSeconds", "s until all work from before was done"),
+    ("rtoFirstSeconds", "to the first effect after the fault (RTO)"),
+    ("rtoAllSeconds", "until all work from before was done"),
 )
 HOW: Final = (
     "The same seed makes the same tasks; what the machine does meanwhile is its own. The producers'"
@@ -110,11 +110,16 @@ def _tiles(document: Mapping[str, Any]) -> str:
     return (
         "<dl>"
         + "".join(
-            f"<div><dt>{escape(meaning)}</dt><dd>{figure(document[name])}</dd></div>"
+            f"<div><dt>{escape(meaning)}</dt><dd>{_with_unit(name, document)}</dd></div>"
             for name, meaning in TILES
         )
         + "</dl>"
     )
+
+
+def _with_unit(name: str, document: Mapping[str, Any]) -> str:
+    timed = name.endswith("Seconds") and document[name] is not None
+    return figure(document[name]) + (" s" if timed else "")
 
 
 def _faults(faults: Sequence[Mapping[str, Any]], started_ms: int) -> str:

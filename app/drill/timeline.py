@@ -119,7 +119,9 @@ def _rate(name: str, times_ms: Sequence[int], start_ms: int, end_ms: int) -> Lin
     step = -(-seconds // POINTS_MAX)
     counts = Counter((each - start_ms) // 1000 // step for each in times_ms)
     steps = range(-(-seconds // step))
-    return Line(name, [(i + 0.5) * step for i in steps], [counts[i] / step for i in steps])
+    last = (end_ms - start_ms) / 1000
+    at = [min((i + 0.5) * step, last) for i in steps]
+    return Line(name, at, [counts[i] / step for i in steps])
 
 
 def _thin(line: Line) -> Line:
