@@ -5,10 +5,12 @@ Each act may be repeated, so a failure in between leaves copies in hand that are
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Final, Protocol
 
 from app.broker.delivery import Settle
 from app.broker.recovery import Restore as RestoreWish
+from app.errors import Unavailable
 from app.names import QueueName, TaskKey
 from app.state import TaskState
 from rehydrator.decision import ID_CONFLICT, Ack, Hold, Quarantine, Restore, Verdict
@@ -145,6 +147,8 @@ class Actions:
         self._holdings.drop([copy for copy, _ in acks])
         for copy, verdict in acks:
             self._notes.note(copy.key, _outcome_of(verdict.state))
+        if not self._dry:
+            await _count([copy for copy, _ in acks])
 
     async def _restore(self, restores: Sequence[tuple[Held, Restore]]) -> None:
         wishes = dict(restores)
@@ -191,6 +195,13 @@ async def _settle(queue: RedisQueue, acks: Sequence[tuple[Held, Ack]]) -> None:
     ]
     if settles:
         await queue.settle(settles)
+
+
+async def _count(retired: Sequence[Held]) -> None:
+    for queue, group in by_queue(retired).items():
+        # They have left: a count that is not taken now never is.
+        with suppress(Unavailable):
+            await queue.count_retired([copy.task_id for copy in group])
 
 
 def _outcome_of(state: str) -> str:

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.broker.connection import RedisConnection
+from app.broker.coverage import count_retired
 from app.broker.delivery import Delivery, Settle
 from app.broker.generation import complete
 from app.broker.history import Sight, keep_since, pend, sight
 from app.broker.intake import Intake
 from app.broker.recovery import Recovery
 from app.broker.survey import START, Cursor, Survey
+from app.canary import is_canary
 from app.ledger.ledger import Ledger
 from app.metrics import Metrics
 from app.names import QueueName, TaskKey
@@ -96,6 +98,16 @@ class RedisQueue:
     async def settle(self, settles: Sequence[Settle]) -> None:
         """Take finished tasks from their place."""
         await self._delivery.settle(await self.session.token(), settles)
+
+    async def count_retired(self, task_ids: Sequence[str]) -> None:
+        """Count the copies of these tasks as let go."""
+        await count_retired(
+            self._redis,
+            self.session.keys,
+            await self.session.token(),
+            len(task_ids),
+            [each for each in task_ids if is_canary(each)],
+        )
 
     async def complete(self, token: str) -> None:
         """Note that every copy up to a fence was looked at under ``token``."""
