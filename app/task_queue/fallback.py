@@ -38,7 +38,8 @@ class Fallback:
         self._settings = settings
         self._url = settings.rabbitmq_url or ""
         self._within_s = settings.confirm_timeout_ms / 1_000
-        self._is_ours = False
+        self.is_prepared = False
+        """Whether the vhost is known to be ours."""
         self._declaring = asyncio.Lock()
         self._declared: set[str] = set()
         self._taken: OrderedDict[TaskKey, int] = OrderedDict()
@@ -46,7 +47,7 @@ class Fallback:
     @property
     def is_ready(self) -> bool:
         """Whether RabbitMQ would take a task now, as far as this side knows."""
-        return self._is_ours and self._link.connected and not self._link.blocked
+        return self.is_prepared and self._link.connected and not self._link.blocked
 
     async def prepare(self) -> None:
         """Make the vhost ours, as soon as the broker is there.
@@ -56,7 +57,7 @@ class Fallback:
             TopologyMismatch: something exists there with other arguments.
         """
         await wait_for(rabbitmq_place(self._settings), self._declare)
-        self._is_ours = True
+        self.is_prepared = True
 
     async def accept(self, envelope: Envelope, ledger_seen: str, *, is_known: bool) -> None:
         """Have a confirmed copy of a task; it is accepted then.

@@ -315,6 +315,21 @@ class TaskQueue:
         with self._watched():
             return await self._figures.queue(await self._queues.require(queue))
 
+    async def coverage(self, queue: str, minutes: int) -> dict[str, Any]:
+        """What was accepted in each of the last ``minutes`` and what of it has its copy.
+
+        Raises:
+            TaskNotFound: there is no such queue.
+            Unavailable: Redis is away.
+        """
+        with self._watched():
+            return await self._figures.coverage(await self._queues.require(queue), minutes)
+
+    async def canary(self, queue: str, task_id: str) -> dict[str, Any]:
+        """How far round a canary is; see ``Figures.canary``."""
+        with self._watched():
+            return await self._figures.canary(await self._queues.require(queue), task_id)
+
     async def workers(self) -> list[dict[str, Any]]:
         """The workers that live. Raises ``Unavailable`` without Redis."""
         with self._watched():
@@ -360,6 +375,8 @@ class TaskQueue:
             raise Unavailable(STORE, "not connected")
         if self._link.blocked:
             raise Unavailable(STORE, "it has an alarm and takes no copies")
+        if self._fallback is not None and not self._fallback.is_prepared:
+            raise Unavailable(STORE, "its exchanges are not declared yet")
 
     async def _follow_watermarks(self) -> None:
         settings = self._settings
