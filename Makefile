@@ -21,8 +21,9 @@ demo: setup
 up: setup
 	@$(VENV)/bin/lifeboat up
 
+# The suite mostly waits for servers: more processes than cores. Each starts servers of its own.
 test: setup
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n 3 --dist loadfile
 
 check: setup
 	@$(VENV)/bin/ruff check .
