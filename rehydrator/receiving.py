@@ -12,7 +12,7 @@ from aiormq import Channel
 from aiormq.abc import DeliveredMessage
 
 from app.amqp.connection import open_connection
-from rehydrator.frames import Properties
+from rehydrator.properties import Properties
 from rehydrator.sink import SinkConnection
 
 Kind = Literal["sink", "plain"]
@@ -32,6 +32,14 @@ class Receiving(Protocol):
 
     async def consume(self, channel: Channel, queue: str, take: Take) -> str:
         """Have everything delivered on ``channel`` taken; returns the consumer's tag."""
+        ...
+
+    def pause(self) -> None:
+        """Read nothing for a while: the broker keeps what does not fit into the sockets."""
+        ...
+
+    def resume(self) -> None:
+        """Read on."""
         ...
 
 
@@ -59,6 +67,14 @@ class SinkReceiving:
         started = await channel.basic_consume(queue, _unreached)
         return started.consumer_tag or ""
 
+    def pause(self) -> None:
+        """See ``Receiving``."""
+        self.connection.pause_reading()
+
+    def resume(self) -> None:
+        """See ``Receiving``."""
+        self.connection.resume_reading()
+
 
 class PlainReceiving:
     """A call of aiormq's, in a task of its own, for each delivery."""
@@ -76,6 +92,12 @@ class PlainReceiving:
 
         started = await channel.basic_consume(queue, receive)
         return started.consumer_tag or ""
+
+    def pause(self) -> None:
+        """Does nothing: aiormq reads all it can get, the window alone is a bound."""
+
+    def resume(self) -> None:
+        """Has nothing to do."""
 
 
 async def _unreached(message: DeliveredMessage) -> None:

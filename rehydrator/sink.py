@@ -8,7 +8,7 @@ and a task. It lets its owner make the transport (``TransportFactory``), and rea
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, SupportsIndex
+from typing import Any, Final, SupportsIndex, cast
 
 import aio_pika
 from aiormq.connection import TransportFactory
@@ -24,7 +24,8 @@ class DeliveryReader(asyncio.StreamReader):
     """What a connection receives, without the deliveries of the channels that have a sink.
 
     A broker that is busy sends no heartbeats, and aiormq counts the seconds without a frame: what
-    was taken out is replaced by a heartbeat now and then.
+    was taken out is replaced by a heartbeat now and then, and so is what is not read in a pause.
+    That the broker has gone is noticed in a pause only where nothing can be sent to it either.
     """
 
     def __init__(
@@ -39,6 +40,37 @@ class DeliveryReader(asyncio.StreamReader):
         self._clock = clock
         self._sign_at_s = 0.0
         self._broken = False
+        self._loop_of_signs = loop
+        self._pause: asyncio.TimerHandle | None = None
+        self._socket: asyncio.BaseTransport | None = None
+
+    def set_transport(self, transport: asyncio.BaseTransport) -> None:
+        """The transport is there."""
+        self._socket = transport
+        super().set_transport(transport)
+
+    def pause(self) -> None:
+        """Receive nothing until ``resume``: what was sent waits in the sockets."""
+        if self._pause is None and self._is_open():
+            cast(asyncio.ReadTransport, self._socket).pause_reading()
+            self._keep_up()
+
+    def resume(self) -> None:
+        """Receive again."""
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+            if self._is_open():
+                cast(asyncio.ReadTransport, self._socket).resume_reading()
+
+    def _keep_up(self) -> None:
+        if not self._is_open():
+            return
+        super().feed_data(HEARTBEAT)
+        self._pause = self._loop_of_signs.call_later(SIGN_OF_LIFE_S, self._keep_up)
+
+    def _is_open(self) -> bool:
+        return self._socket is not None and not self._socket.is_closing()
 
     def feed_data(self, data: Iterable[SupportsIndex]) -> None:
         """The transport received something."""
@@ -57,9 +89,17 @@ class DeliveryReader(asyncio.StreamReader):
 
     def feed_eof(self) -> None:
         """The transport received the end."""
+        if self._pause is not None:
+            self._pause.cancel()
         if rest := self._frames.cut_off():
             super().feed_data(rest)
         super().feed_eof()
+
+    def set_exception(self, exc: Exception) -> None:
+        """The transport is broken."""
+        if self._pause is not None:
+            self._pause.cancel()
+        super().set_exception(exc)
 
 
 class SinkTransport(TransportFactory):
@@ -67,6 +107,7 @@ class SinkTransport(TransportFactory):
 
     def __init__(self, sinks: Mapping[int, Sink]) -> None:
         self._sinks = sinks
+        self.reader: DeliveryReader | None = None
 
     async def create(
         self, url: URL, **kwargs: Any
@@ -75,7 +116,7 @@ class SinkTransport(TransportFactory):
         provider = kwargs.pop("ssl_context_provider")
         ssl = await provider.get_context() if url.scheme == "amqps" else None
         loop = asyncio.get_running_loop()
-        reader = DeliveryReader(self._sinks, loop)
+        reader = self.reader = DeliveryReader(self._sinks, loop)
         protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
         try:
             transport, _ = await loop.create_connection(
@@ -95,4 +136,15 @@ class SinkConnection(aio_pika.Connection):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.sinks: dict[int, Sink] = {}
-        self.kwargs["transport_factory"] = SinkTransport(self.sinks)
+        self._transport_factory = SinkTransport(self.sinks)
+        self.kwargs["transport_factory"] = self._transport_factory
+
+    def pause_reading(self) -> None:
+        """Leave what the broker sends in the sockets; also its answers on all channels."""
+        if (reader := self._transport_factory.reader) is not None:
+            reader.pause()
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        if (reader := self._transport_factory.reader) is not None:
+            reader.resume()

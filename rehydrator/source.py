@@ -8,9 +8,10 @@ must learn of it (``CopiesLost``, ``lost``), forget what it knew and open anothe
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, Self, cast
+from typing import Any, Final, NamedTuple, Protocol, Self, cast
 
 from aiormq import Channel
 from aiormq.abc import ChannelFrame
@@ -27,13 +28,17 @@ from app.amqp.declare import ready_count
 from app.amqp.topology import mirror_queue
 from app.errors import Unavailable
 from rehydrator.acks import ack_frames
-from rehydrator.frames import properties_of
+from rehydrator.properties import PropertiesReader
 from rehydrator.receiving import Header, Kind, Receiving, Take, open_receiving
 
 log = logging.getLogger(__name__)
 
 PREFETCH_MAX: Final = 60_000
 """Per consumer; AMQP allows 65,535, and 0 would mean 2,000 on a quorum queue."""
+WAITING_BYTES_MAX: Final = 8 * 1_048_576
+"""Bodies that may wait for ``batch``: behind more of them the broker must wait with the others."""
+BATCH_BYTES_MAX: Final = 4 * 1_048_576
+"""Bodies in one batch: one more than fit is in it at the most."""
 RETURN_TIMEOUT_MS: Final = 2_000
 RETURN_POLL_S: Final = 0.02
 
@@ -60,7 +65,7 @@ class Lane:
         self.held: dict[int, None] = {}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Delivery:
     """One message in hand; ``lane`` and ``tag`` are the source's own."""
 
@@ -73,8 +78,7 @@ class Delivery:
     redelivered: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Arrived:
+class Arrived(NamedTuple):
     """A delivery nobody has asked for yet; its header is read when somebody does."""
 
     lane: Lane
@@ -82,20 +86,6 @@ class Arrived:
     redelivered: bool
     header: Header
     body: bytes
-
-    def read(self) -> Delivery:
-        """The delivery."""
-        header = self.header
-        found = properties_of(header) if isinstance(header, bytes) else header
-        return Delivery(
-            lane=self.lane,
-            tag=self.tag,
-            headers=found.headers,
-            body=self.body,
-            type=found.type,
-            message_id=found.message_id,
-            redelivered=self.redelivered,
-        )
 
 
 class Tagged(Protocol):
@@ -120,6 +110,11 @@ class CopySource:
         self._prefetch = prefetch
         self._lanes: list[Lane] = []
         self._arrived: deque[Arrived] = deque()
+        self._waiting_bytes = 0
+        self._paused = False
+        self._calling = 0
+        self._ending = False
+        self._headers = PropertiesReader()
         self._wake = asyncio.Event()
         self._acking = asyncio.Lock()
         self._end: CopiesLost | None = None
@@ -180,7 +175,7 @@ class CopySource:
             Unavailable: the broker is away, or the queue is missing.
         """
         self._raise_if_ended()
-        async with broker_call(CALL_TIMEOUT_MS):
+        async with broker_call(CALL_TIMEOUT_MS), self._read_on():
             lane = Lane(
                 cast(Channel, await underlay(self._connection).channel(publisher_confirms=False))
             )
@@ -193,9 +188,10 @@ class CopySource:
             )
 
     async def batch(self, max_n: int, wait_ms: int) -> list[Delivery]:
-        """What has arrived, in the order of arrival, ``max_n`` at most; waits for the first one.
+        """What has arrived, in the order of arrival; waits for the first one.
 
-        Empty when nothing came within ``wait_ms``.
+        At most ``max_n`` copies and about ``BATCH_BYTES_MAX``; empty when nothing came within
+        ``wait_ms``.
 
         Raises:
             CopiesLost: see there; also after ``hand_back``.
@@ -208,7 +204,16 @@ class CopySource:
             except TimeoutError:
                 return []
         self._raise_if_ended()
-        return [self._arrived.popleft().read() for _ in range(min(max_n, len(self._arrived)))]
+        taken: list[Delivery] = []
+        room = BATCH_BYTES_MAX
+        while self._arrived and len(taken) < max_n and room > 0:
+            arrived = self._arrived.popleft()
+            room -= len(arrived.body)
+            taken.append(self._read(arrived))
+        self._waiting_bytes -= BATCH_BYTES_MAX - room
+        if self._paused and self._waiting_bytes <= WAITING_BYTES_MAX // 2:
+            self._resume()
+        return taken
 
     async def catch_up(self) -> int:
         """Wait for what the broker has delivered; how many deliveries then wait for ``batch``.
@@ -220,7 +225,7 @@ class CopySource:
             Unavailable: the broker is away.
         """
         self._raise_if_ended()
-        async with broker_call(CALL_TIMEOUT_MS):
+        async with broker_call(CALL_TIMEOUT_MS), self._read_on():
             for lane in self._lanes:
                 # Answered on its channel behind all that was delivered there before.
                 await lane.channel.basic_qos(prefetch_count=self._prefetch)
@@ -251,7 +256,7 @@ class CopySource:
         if self._end is not None:
             return False
         try:
-            async with broker_call(CALL_TIMEOUT_MS), self._acking:
+            async with broker_call(CALL_TIMEOUT_MS), self._acking, self._read_on(keep=False):
                 for lane in self._lanes:
                     await lane.channel.basic_cancel(lane.consumer_tag)
                 expected = self.held + await ready_count(self._connection, self._queue)
@@ -287,13 +292,48 @@ class CopySource:
         return True
 
     def _taking(self, lane: Lane) -> Take:
+        held, arrived, wake = lane.held, self._arrived, self._wake
+
         def take(tag: int, redelivered: bool, header: Header, body: bytes) -> None:
-            if self._end is None:
-                lane.held[tag] = None
-                self._arrived.append(Arrived(lane, tag, redelivered, header, body))
-                self._wake.set()
+            if self._end is not None:
+                return
+            held[tag] = None
+            if self._ending:
+                return
+            arrived.append(Arrived(lane, tag, redelivered, header, body))
+            self._waiting_bytes += len(body)
+            if self._waiting_bytes > WAITING_BYTES_MAX and not (self._paused or self._calling):
+                self._paused = True
+                self._receiving.pause()
+            wake.set()
 
         return take
+
+    def _read(self, arrived: Arrived) -> Delivery:
+        lane, tag, redelivered, header, body = arrived
+        found = self._headers.read(header) if isinstance(header, bytes) else header
+        return Delivery(lane, tag, found.headers, body, found.type, found.message_id, redelivered)
+
+    @asynccontextmanager
+    async def _read_on(self, *, keep: bool = True) -> AsyncIterator[None]:
+        """Whatever waits: an answer of the broker comes behind what it has delivered.
+
+        ``keep``: what arrives meanwhile will be asked for.
+        """
+        self._calling += 1
+        if not keep:
+            self._ending = True
+            self._arrived.clear()
+        self._resume()
+        try:
+            yield
+        finally:
+            self._calling -= 1
+
+    def _resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._receiving.resume()
 
     def _on_closed(self, closing: asyncio.Future[Any]) -> None:
         error = None if closing.cancelled() else closing.exception()

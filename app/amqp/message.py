@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import itemgetter
 from typing import Any, Final
 
 from app.amqp.topology import TASKS, mirror_queue
@@ -21,6 +22,8 @@ PERSISTENT: Final = 2
 HeaderValue = str | int
 
 _REQUIRED: Final = ("x-digest", "x-env", "x-ledger", "x-generation", "x-journal-id")
+_NAMED: Final = ("x-task-id", "x-tenant", "x-queue", "x-run", "x-schema", "x-accepted-at")
+_required: Final = itemgetter(*_REQUIRED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,33 +162,38 @@ def read_copy(
 
 
 def _read(headers: Mapping[str, Any], body: bytes) -> Copy | Unreadable:
-    if missing := [name for name in _REQUIRED if not isinstance(headers.get(name), str)]:
+    try:
+        digest, env, ledger, generation, journal_id = _required(headers)
+    except KeyError:
+        digest = env = ledger = generation = journal_id = None
+    if {type(digest), type(env), type(ledger), type(generation), type(journal_id)} != {str}:
+        missing = [name for name in _REQUIRED if not isinstance(headers.get(name), str)]
         detail = f"It lacks the headers {', '.join(missing)}."
         return _unreadable(headers, Unreadability.HEADERS_MISSING, detail)
     found = hashlib.sha256(body).hexdigest()
-    if found != headers["x-digest"]:
-        detail = f"Its body has the SHA-256 {found}; x-digest says {headers['x-digest']}."
+    if found != digest:
+        detail = f"Its body has the SHA-256 {found}; x-digest says {digest}."
         return _unreadable(headers, Unreadability.DIGEST_DIFFERS, detail)
     envelope = decode(body)
     if differing := _differing(headers, envelope):
         detail = f"Its headers differ from its envelope: {', '.join(differing)}."
         return _unreadable(headers, Unreadability.HEADERS_DIFFER, detail)
-    origin = Origin(
-        headers["x-env"], headers["x-ledger"], headers["x-generation"], headers["x-journal-id"]
-    )
-    return Copy(envelope, origin)
+    return Copy(envelope, Origin(env, ledger, generation, journal_id))
 
 
 def _differing(headers: Mapping[str, Any], envelope: Envelope) -> list[str]:
-    expected: tuple[tuple[str, HeaderValue], ...] = (
-        ("x-task-id", envelope.task_id),
-        ("x-tenant", envelope.tenant),
-        ("x-queue", envelope.queue),
-        ("x-run", envelope.run),
-        ("x-schema", envelope.schema),
-        ("x-accepted-at", envelope.accepted_at_ms),
+    expected: tuple[HeaderValue, ...] = (
+        envelope.task_id,
+        envelope.tenant,
+        envelope.queue,
+        envelope.run,
+        envelope.schema,
+        envelope.accepted_at_ms,
     )
-    return [name for name, value in expected if headers.get(name) != value]
+    given = tuple(map(headers.get, _NAMED))
+    if given == expected:
+        return []
+    return [name for name, one, other in zip(_NAMED, given, expected, strict=True) if one != other]
 
 
 def _unreadable(headers: Mapping[str, Any], reason: Unreadability, detail: str) -> Unreadable:

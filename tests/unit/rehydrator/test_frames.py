@@ -12,7 +12,8 @@ from pamqp.commands import Basic, Channel
 from pamqp.header import ContentHeader
 from pamqp.heartbeat import Heartbeat
 
-from rehydrator.frames import HEARTBEAT, BrokenFrames, Frames, Properties, properties_of
+from rehydrator.frames import HEARTBEAT, BrokenFrames, Frames
+from rehydrator.properties import Properties, properties_of
 
 DELIVER = Basic.Deliver("ctag", 7, True, "ex", "key")
 
@@ -99,7 +100,7 @@ def test_exotic_headers_are_read_as_pamqp_reads_them(given_properties):
 
 
 def test_usual_headers_never_reach_pamqp(monkeypatch):
-    monkeypatch.setattr("rehydrator.frames.ContentHeader", None)
+    monkeypatch.setattr("rehydrator.properties.ContentHeader", None)
     headers = {"text": "ü", **{f"n{bits}": 1 << bits for bits in range(63)}, "negative": -(1 << 63)}
     header = content(Basic.Properties(headers=headers, message_type="t", message_id="m"))
     assert properties_of(header) == Properties(headers, "t", "m")
