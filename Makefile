@@ -3,7 +3,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.stamp
 
-.PHONY: setup demo test check up fmt docs lock
+.PHONY: setup demo test check up fmt docs lock matrix-setup matrix test-newer
 
 setup: $(STAMP)
 	@$(PY) -m app.stack install
@@ -24,6 +24,17 @@ up: setup
 # The suite mostly waits for servers: more processes than cores. Each starts servers of its own.
 test: setup
 	@$(PY) -m pytest -n 3 --dist loadfile
+
+# Debian 13's Redis and RabbitMQ in a folder, beside those of the machine.
+matrix-setup: setup
+	@$(PY) -m app.stack root
+
+# Every drill on both pairs of servers; takes about an hour.
+matrix: matrix-setup
+	@$(PY) -m app.drill.matrix
+
+test-newer: matrix-setup
+	@LIFEBOAT_STACK_ROOT=.lifeboat/trixie $(PY) -m pytest -n 3 --dist loadfile
 
 check: setup
 	@$(VENV)/bin/ruff check .
