@@ -125,12 +125,15 @@ async def test_a_large_call(ledger):
     assert len(standings) == 1_200
 
 
-async def test_concurrent_outcomes_of_one_run_have_one_winner(make):
+@pytest.mark.parametrize("run", [1, 2])
+async def test_concurrent_outcomes_of_one_run_have_one_winner(make, run):
     ledgers = [make() for _ in range(3)]
     for each in ledgers:
         await each.open()
+    # Where an earlier run is recorded they race as updates, else as inserts.
+    await ledgers[0].finish([finish(task, each) for task in keys(10) for each in range(1, run)])
     for task in keys(10):
-        writes = [finish(task, state=state, attempt=attempt()) for state in sorted(FINISHED)]
+        writes = [finish(task, run, state, attempt=attempt(run)) for state in sorted(FINISHED)]
         answers = await asyncio.gather(
             *(ledgers[i % 3].finish([write]) for i, write in enumerate(writes))
         )

@@ -9,6 +9,7 @@ import orjson
 from app.amqp.connection import open_channel
 from app.amqp.message import copy_publication
 from app.amqp.topology import QUARANTINE
+from app.lifecycle import cancel
 from tests.integration.rehydrator.world import many
 from tests.support.envelopes import envelope
 from tests.support.eventually import eventually
@@ -117,6 +118,10 @@ async def test_nothing_is_lost_while_the_ledger_takes_no_record(world):
             await asyncio.sleep(2.5)
             assert service.count("quarantined") == 0
             assert await world.ready(QUARANTINE) == 0
+            await cancel(service.task)
+            # Given back at the end, so it was still in hand.
+            await eventually(lambda: world.is_ready(1))
+    async with world.service() as service:
         await service.noted(quarantined=1)
     assert await world.ready(QUARANTINE) == 1
     await eventually(lambda: world.is_ready(0))

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -101,6 +102,13 @@ def test_neither_run_nor_attempt_goes_back(finished_run, current, write):
     assert write.part.run >= current.run
     if not write.check and write.part.run == current.run:
         assert write.part.attempt >= current.attempt
+
+
+@pytest.mark.parametrize(("attempt", "applies"), [(1, False), (2, False), (3, True), (4, True)])
+def test_an_earlier_attempt_of_a_run_is_too_late(attempt, applies):
+    current = OpenPart(1, 3, "started", 0, 0, "a")
+    write = OpenWrite(KEY, "d", OpenPart(1, attempt, "failed", 0, 0, "b"))
+    assert open_applies(0, current, write) == applies
 
 
 @given(st.integers(0, 4), st.none() | PARTS, OPENINGS)
