@@ -19,7 +19,7 @@ from app.drill.game import Plan
 from app.drill.report import report as written
 from app.drill.run import Outcome
 from app.drill.run import drill as play
-from app.drill.scenarios import NOT_YET, SCENARIOS
+from app.drill.scenarios import SCENARIOS
 from app.drill.show import show
 from app.settings import load
 
@@ -69,12 +69,6 @@ def drill(
 
 
 def _check(scenario: str, durability: str) -> None:
-    if scenario in NOT_YET:
-        raise typer.BadParameter(
-            f"{scenario} is not there yet: it needs {NOT_YET[scenario]}, and the drill's servers"
-            f" are single ones. Choose one of {', '.join(SCENARIOS)}.",
-            param_hint="--scenario",
-        )
     if scenario not in SCENARIOS:
         raise typer.BadParameter(
             f"{scenario}: choose one of {', '.join(SCENARIOS)}.", param_hint="--scenario"

@@ -70,8 +70,7 @@ def _recorded(state: str, run: int, at: int, attempts: list[Mapping[str, Any]]) 
 
 async def copies_left(stack: Stack, queue: str) -> int | None:
     """Messages in a mirror queue, ready and unacked; None while the broker cannot say."""
-    url = f"{stack.rabbitmq.management_url}/api/queues/{VHOST}/lifeboat.mirror.{queue}"
-    document = await _get(url)
+    document = await _of_rabbitmq(stack, f"/api/queues/{VHOST}/lifeboat.mirror.{queue}")
     count = document.get("messages") if document else None
     return int(count) if count is not None else None
 
@@ -115,7 +114,7 @@ async def versions(stack: Stack) -> dict[str, str]:
     found = {}
     async with Redis.from_url(stack.redis.url) as client:
         found["redis"] = str((await client.info("server"))["redis_version"])
-    overview = await _get(f"{stack.rabbitmq.management_url}/api/overview") or {}
+    overview = await _of_rabbitmq(stack, "/api/overview") or {}
     found["rabbitmq"] = str(overview.get("rabbitmq_version", "unknown"))
     if stack.mongo:
         found["mongodb"] = await asyncio.to_thread(
@@ -138,12 +137,29 @@ async def queue_document(api: str, queue: str) -> dict[str, Any] | None:
 
 async def restored_by_service(rehydrator: str) -> int:
     """How many tasks the rehydrator process says it brought back since it started."""
-    text = await read_text(f"{rehydrator}/metrics")
+    return await _counted(rehydrator, "lifeboat_rehydrate_tasks_total", 'outcome="restored"')
+
+
+async def losses_found(rehydrator: str, kind: str) -> int:
+    """How often the rehydrator process says it found that Redis had lost something."""
+    return await _counted(rehydrator, "lifeboat_redis_losses_total", f'kind="{kind}"')
+
+
+async def _counted(process: str, name: str, label: str) -> int:
+    text = await read_text(f"{process}/metrics")
     return sum(
         round(float(line.rsplit(" ", 1)[1]))
         for line in text.splitlines()
-        if line.startswith("lifeboat_rehydrate_tasks_total{") and 'outcome="restored"' in line
+        if line.startswith(f"{name}{{") and label in line
     )
+
+
+async def _of_rabbitmq(stack: Stack, path: str) -> dict[str, Any] | None:
+    """What the first node that answers says; None: none does."""
+    for node in stack.brokers:
+        if node.process.running and (found := await _get(node.management_url + path)) is not None:
+            return found
+    return None
 
 
 async def _get(url: str) -> dict[str, Any] | None:

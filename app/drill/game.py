@@ -21,6 +21,7 @@ from app.stack.sources import Images
 from app.stack.stack import VHOST, Stack
 from app.stack.system import System
 
+MIRROR: Final = f"lifeboat.mirror.{QUEUE}"
 ALL_KINDS: Final = ("queued", "running", "scheduled", "retrying")
 RECEIVER_WITHIN_MS: Final = 15_000
 IN_FLIGHT_WITHIN_MS: Final = 20_000
@@ -53,12 +54,26 @@ class Game:
     """The board. ``say`` tells a person what happens."""
 
     def __init__(
-        self, plan: Plan, images: Images, folder: Path, say: Callable[[str], None]
+        self,
+        plan: Plan,
+        images: Images,
+        folder: Path,
+        say: Callable[[str], None],
+        *,
+        clustered: bool = False,
+        replicated: bool = False,
     ) -> None:
+        """``clustered``: RabbitMQ has three nodes; ``replicated``: Redis has a replica."""
         self.plan = plan
         self.say = say
         self.folder = folder
-        self.stack = Stack(folder / "servers", images=images, detached=plan.keep)
+        self.stack = Stack(
+            folder / "servers",
+            images=images,
+            detached=plan.keep,
+            clustered=clustered,
+            replicated=replicated,
+        )
         self.environment = {**self.stack.environment(), **SETTINGS}
         self.system = System(folder / "lifeboat", self.environment, detached=plan.keep)
         self.faults: list[Fault] = []
@@ -89,7 +104,7 @@ class Game:
         await until(self._receiver_answers, RECEIVER_WITHIN_MS, "the receiver to answer")
         self.say(
             f"RabbitMQ dashboard: {self.stack.rabbitmq.dashboard_url} (guest / guest): watch"
-            f" lifeboat.mirror.{QUEUE} fill and drain."
+            f" {MIRROR} fill and drain."
         )
         self.say("Starting Lifeboat: API, worker, mirror, rehydrator ...")
         await self.system.start()
@@ -178,7 +193,7 @@ class Game:
         """Wait until RabbitMQ would find the mirror queue again after being killed."""
         self.submit(1)
         await until(
-            lambda: self.stack.rabbitmq.has_on_disk(f"{VHOST}_lifeboat.mirror.{QUEUE}"),
+            lambda: all(each.has_on_disk(f"{VHOST}_{MIRROR}") for each in self.stack.brokers),
             QUEUE_ON_DISK_WITHIN_MS,
             "RabbitMQ to write the mirror queue down",
         )

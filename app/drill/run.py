@@ -46,8 +46,16 @@ async def drill(plan: Plan, images: Images, say: Callable[[str], None]) -> Outco
     folder = Path(tempfile.mkdtemp(prefix="lifeboat-drill-"))
     disposable = kept = False
     try:
-        game = Game(plan, images, folder, say)
-        if SCENARIOS[plan.scenario].needs_mongo and game.stack.mongo is None:
+        scenario = SCENARIOS[plan.scenario]
+        game = Game(
+            plan,
+            images,
+            folder,
+            say,
+            clustered=scenario.clustered,
+            replicated=scenario.replicated,
+        )
+        if scenario.needs_mongo and game.stack.mongo is None:
             disposable = True
             raise StackError(
                 f"{plan.scenario} restarts MongoDB, and this machine has none: its ledger is an"

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.clock import monotonic_ms
+from app.drill.failover import redis_stale_failover
 from app.drill.game import ALL_KINDS, Game
+from app.drill.nodes import rabbitmq_node_loss, rabbitmq_quorum_loss
 from app.stack.process import StackError, until
 
 DOWN_MS: Final = 5_000
@@ -31,6 +33,10 @@ class Scenario:
     act: Callable[[Game, int], Awaitable[None]]
     planned_faults: int = 1
     needs_mongo: bool = False
+    clustered: bool = False
+    """Whether RabbitMQ must have three nodes."""
+    replicated: bool = False
+    """Whether Redis must have a replica."""
 
     async def play(self, game: Game) -> None:
         """All of it, with an equal share of the tasks around each fault."""
@@ -159,8 +165,17 @@ async def random_faults(game: Game, share: int) -> None:
 SCENARIOS: Final = {
     "redis-wipe": Scenario("Redis dies and all its data is gone", redis_wipe),
     "redis-restart": Scenario("Redis dies and comes back with its data", redis_restart),
+    "redis-stale-failover": Scenario(
+        "a replica that was behind takes Redis's place", redis_stale_failover, replicated=True
+    ),
     "redis-down-accept": Scenario("Redis is away, RabbitMQ takes the tasks", redis_down_accept),
     "rabbitmq-restart": Scenario("RabbitMQ dies and comes back with its data", rabbitmq_restart),
+    "rabbitmq-node-loss": Scenario(
+        "RabbitMQ loses one of three nodes", rabbitmq_node_loss, clustered=True
+    ),
+    "rabbitmq-quorum-loss": Scenario(
+        "RabbitMQ loses two of three nodes", rabbitmq_quorum_loss, clustered=True
+    ),
     "rabbitmq-alarm": Scenario("RabbitMQ takes nothing for want of memory", rabbitmq_alarm),
     "mongo-restart": Scenario(
         "MongoDB dies and comes back with its data", mongo_restart, needs_mongo=True
@@ -172,10 +187,9 @@ SCENARIOS: Final = {
     ),
     "random": Scenario("three faults, chosen by the seed", random_faults, RANDOM_FAULTS),
 }
-MIXED: Final = tuple(name for name, each in SCENARIOS.items() if each.planned_faults == 1)
-NOT_YET: Final = {
-    "rabbitmq-node-loss": "a RabbitMQ of three nodes",
-    "rabbitmq-quorum-loss": "a RabbitMQ of three nodes",
-    "redis-stale-failover": "a Redis with a replica",
-}
-"""Scenarios by what they wait for."""
+MIXED: Final = tuple(
+    name
+    for name, each in SCENARIOS.items()
+    if each.planned_faults == 1 and not each.clustered and not each.replicated
+)
+"""What single servers can play, one fault each."""

@@ -18,8 +18,8 @@ class RedisReplica(RedisServer):
 
     name = "replica"
 
-    def __init__(self, folder: Path, primary: RedisServer) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, primary: RedisServer, *, detached: bool = False) -> None:
+        super().__init__(folder, detached=detached)
         self._primary = primary
 
     async def follow(self) -> None:
@@ -28,13 +28,15 @@ class RedisReplica(RedisServer):
         Raises:
             TimeoutError: it does not in time.
         """
-        await self._command("REPLICAOF", "127.0.0.1", self._primary.port)
+        # By default it waits 5 s for other replicas to serve with the same snapshot.
+        await _command(self._primary, "CONFIG", "SET", "repl-diskless-sync-delay", 0)
+        await _command(self, "REPLICAOF", "127.0.0.1", self._primary.port)
         await until(self._is_synced, SYNCED_WITHIN_MS, "the replica to have what Redis has")
 
     async def cut(self) -> None:
         """Let it lose sight of the primary; it stays a replica, with the data it has."""
         # A port that nobody listens on: to a replica it is a network that carries nothing.
-        await self._command("REPLICAOF", "127.0.0.1", free_port())
+        await _command(self, "REPLICAOF", "127.0.0.1", free_port())
 
     async def take_over(self) -> None:
         """Be the primary, at the address of the old one, which must be dead.
@@ -44,8 +46,8 @@ class RedisReplica(RedisServer):
         """
         if self._primary.process.running:
             raise StackError("The primary lives: two servers cannot have one address.")
-        await self._command("REPLICAOF", *NO_ONE)
-        await self._command("CONFIG", "SET", "port", self._primary.port)
+        await _command(self, "REPLICAOF", *NO_ONE)
+        await _command(self, "CONFIG", "SET", "port", self._primary.port)
         self.port = self._primary.port
 
     async def _is_synced(self) -> bool:
@@ -60,6 +62,7 @@ class RedisReplica(RedisServer):
         async with Redis.from_url(server.url) as client:
             return dict(await client.info("replication"))
 
-    async def _command(self, *words: str | int) -> None:
-        async with Redis.from_url(self.url) as client:
-            await client.execute_command(*words)  # type: ignore[no-untyped-call]
+
+async def _command(server: RedisServer, *words: str | int) -> None:
+    async with Redis.from_url(server.url) as client:
+        await client.execute_command(*words)  # type: ignore[no-untyped-call]

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -45,8 +45,9 @@ class Stack:
         self.folder = folder
         redis_image = "" if replicated else images.redis
         self.redis = RedisServer(folder / "redis", image=redis_image, detached=detached)
-        self.replica = RedisReplica(folder / "replica", self.redis) if replicated else None
-        self.cluster = None
+        self.replica = self.cluster = None
+        if replicated:
+            self.replica = RedisReplica(folder / "replica", self.redis, detached=detached)
         if clustered:
             self.cluster = RabbitMQCluster(folder / "rabbitmq", detached=detached)
             self.rabbitmq = self.cluster.nodes[0]
@@ -60,10 +61,14 @@ class Stack:
         self._given = frozenset(given)
 
     @property
+    def brokers(self) -> Sequence[RabbitMQServer]:
+        """RabbitMQ's nodes."""
+        return self.cluster.nodes if self.cluster else (self.rabbitmq,)
+
+    @property
     def servers(self) -> list[Server]:
         """Those of its own."""
-        brokers = self.cluster.nodes if self.cluster else (self.rabbitmq,)
-        own = [self.redis, self.replica, *brokers, self.mongo]
+        own = [self.redis, self.replica, *self.brokers, self.mongo]
         return [server for server in own if server and server.name not in self._given]
 
     async def start(self) -> None:
