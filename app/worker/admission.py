@@ -5,7 +5,7 @@ Entries that must be asked about wait for the ledger beside those that need not.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from itertools import count
 from typing import Final
 
@@ -14,7 +14,8 @@ from app.clock import now_ms
 from app.envelope import decode
 from app.errors import EnvelopeError, StaleGeneration
 from app.ledger.ledger import Ledger
-from app.ledger.records import ErrorInfo
+from app.ledger.records import ErrorInfo, Standing
+from app.names import TaskKey
 from app.registry import TaskRegistry
 from app.retry import RetryPolicy
 from app.state import TaskState
@@ -25,6 +26,7 @@ from app.worker.executor import Executor
 from app.worker.giving_back import give_back
 from app.worker.insist import Unwanted, insist
 from app.worker.outcome import Done, Leftover
+from app.worker.presence import Neighbours
 from app.worker.quarantine import Finding, set_aside
 from app.worker.settler import Settler
 from app.worker.spooling import Spooling
@@ -38,6 +40,7 @@ from app.worker.verdict import (
     needs_ask,
     nonce_of,
     open_part,
+    was_lost_with_redis,
 )
 
 log = logging.getLogger(__name__)
@@ -61,6 +64,7 @@ class Admission:
         settler: Settler,
         counting: Counting,
         unknown: UnknownTypes,
+        neighbours: Neighbours,
         spooling: Spooling,
         crashes: CrashPoints,
         consumer: str,
@@ -74,6 +78,7 @@ class Admission:
         self._settler = settler
         self._counting = counting
         self._unknown = unknown
+        self._neighbours = neighbours
         self._spooling = spooling
         self._crashes = crashes
         self._consumer = consumer
@@ -163,7 +168,7 @@ class Admission:
         writes = []
         for claim in claims:
             claim.standing = standings.get(claim.task_key)
-            self._count_losses(claim)
+            self._count_losses(claim, {self._consumer})
             if claim.lost_attempt is not None:
                 writes.append(claim.lost_write(claim.lost_attempt))
         if writes:
@@ -175,13 +180,16 @@ class Admission:
         await self._note_lost_attempts(work, token, claims)
         keys = [claim.task_key for claim in claims]
         standings = await insist(lambda: self._spooling.ask(keys), any_wanted(claims))
+        living = await self._living(claims, standings)
         conflicts, runnable = [], []
         for claim in claims:
             claim.asked = True
             claim.standing = standings.get(claim.task_key)
             match judge(claim.envelope, claim.standing):
                 case Verdict.RUN:
-                    self._count_losses(claim)
+                    # One that Redis saw go silent is taken for lost, listed or not.
+                    spared = living if claim.lost_attempt is None else {self._consumer}
+                    self._count_losses(claim, spared)
                     runnable.append(claim)
                 case Verdict.CONFLICT:
                     conflicts.append(claim)
@@ -209,13 +217,21 @@ class Admission:
                     sighting.fields, claim.entry, claim.nonce, now_ms()
                 )
 
-    def _count_losses(self, claim: Claim) -> None:
+    async def _living(
+        self, claims: Sequence[Claim], standings: Mapping[TaskKey, Standing]
+    ) -> Collection[str]:
+        """The workers that live on, where an attempt may have been lost with Redis alone."""
+        if any(was_lost_with_redis(each.envelope, standings.get(each.task_key)) for each in claims):
+            return await self._neighbours.living()
+        return {self._consumer}
+
+    def _count_losses(self, claim: Claim, living: Collection[str]) -> None:
         envelope = claim.envelope
         claim.losses, claim.lost_attempt = losses(
             open_part(envelope, claim.standing),
             claim.lost_attempt,
             envelope.run,
-            self._consumer,
+            living,
             now_ms(),
         )
         claim.is_poison = claim.losses >= self._poison_max

@@ -50,7 +50,7 @@ class Announcer:
 
 
 class Neighbours:
-    """Which task types the other workers know, looked up when somebody asks."""
+    """Who the other workers are and which task types they know, looked up when somebody asks."""
 
     def __init__(self, presence: Presence, own_name: str) -> None:
         self._presence = presence
@@ -66,10 +66,23 @@ class Neighbours:
         Raises:
             Unavailable: Redis is away.
         """
+        await self._look(newest=newest)
+        known = {each for other in self._others if name in other.queues for each in other.types}
+        return known & types
+
+    async def living(self) -> frozenset[str]:
+        """Names of the workers that live, this one among them; of itself alone without Redis.
+
+        A wipe of Redis empties the list: who is on it after one has announced itself since.
+        """
+        with suppress(Unavailable):
+            await self._look(newest=True)
+            return frozenset(each.worker for each in self._others) | {self._own_name}
+        return frozenset({self._own_name})
+
+    async def _look(self, *, newest: bool) -> None:
         now = monotonic_ms()
         if newest or now - self._looked_ms >= KNOWN_FOR_MS:
             workers = await self._presence.workers()
             self._others = [each for each in workers if each.worker != self._own_name]
             self._looked_ms = now
-        known = {each for other in self._others if name in other.queues for each in other.types}
-        return known & types

@@ -1,6 +1,6 @@
 """Which entries must be asked about, and what the answer means (rules 2, 4, 7, 10). Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 
 from app.broker.delivery import Entry
@@ -52,15 +52,25 @@ def open_part(envelope: Envelope, standing: Standing | None) -> OpenPart | None:
 
 
 def losses(
-    part: OpenPart | None, seen: AttemptRecord | None, run: int, own: str, now_ms: int
+    part: OpenPart | None,
+    seen: AttemptRecord | None,
+    run: int,
+    living: Collection[str],
+    now_ms: int,
 ) -> tuple[int, AttemptRecord | None]:
     """How many attempts of a run ended with their worker lost, and the latest if not recorded yet.
 
     ``part`` is the run's open part before this claim's own, ``seen`` what Redis shows of an attempt
-    whose worker went silent. One of this worker, ``own``, is lost but did not cost its worker.
+    whose worker went silent. One of a worker in ``living`` is lost but did not cost its worker.
     """
     count, latest = _losses(part, seen, run, now_ms)
-    return count - (latest is not None and latest.worker == own), latest
+    return count - (latest is not None and latest.worker in living), latest
+
+
+def was_lost_with_redis(envelope: Envelope, standing: Standing | None) -> bool:
+    """Whether an attempt began of which only the ledger knows: its worker may live on."""
+    part = open_part(envelope, standing)
+    return part is not None and part.phase == "started"
 
 
 def _losses(

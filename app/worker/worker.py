@@ -109,13 +109,15 @@ class Worker:
             self._crashes,
             concurrency=settings.concurrency,
         )
+        neighbours = Neighbours(presence, self.consumer)
         self._admission = Admission(
             ledger,
             registry,
             self._executor,
             self._settler,
             counting,
-            UnknownTypes(Neighbours(presence, self.consumer), self._settler, self.consumer),
+            UnknownTypes(neighbours, self._settler, self.consumer),
+            neighbours,
             self._spooling,
             self._crashes,
             self.consumer,

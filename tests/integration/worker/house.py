@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from app.broker.connection import RedisConnection
 from app.broker.delivery import Delivery, Settle
 from app.broker.intake import Intake, Submission
+from app.broker.keys import workers_key
 from app.broker.presence import Presence
 from app.broker.recovery import Recovery, Restore
 from app.clock import now_ms
@@ -190,6 +191,10 @@ class House:
         """Those who say that they live."""
         return await Presence(self.redis, self.env).workers()
 
+    async def announce(self, worker):
+        """A worker is listed as living, whether it is or not."""
+        await Presence(self.redis, self.env).announce(worker._describe(), 60_000)
+
     async def submit(self, *envelopes, fresh=True):
         submissions = [Submission(each, fresh) for each in envelopes]
         return await self.intake.enqueue(await self.token(), submissions)
@@ -216,10 +221,10 @@ class House:
         return answer
 
     async def wipe(self):
-        """Everything of the queue in Redis is lost."""
+        """Everything in Redis is lost."""
         # All at once, as a loss is: a worker must not attach in the middle of it.
-        if names := [name async for name in self.raw.scan_iter(self.keys.prefix + "*")]:
-            await self.raw.delete(*names)
+        names = [name async for name in self.raw.scan_iter(self.keys.prefix + "*")]
+        await self.raw.delete(workers_key(self.env), *names)
         self.session.forget()
 
     async def record(self, task_id="a"):

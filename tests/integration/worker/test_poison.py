@@ -86,6 +86,21 @@ async def test_losses_are_counted_over_lost_redises(house):
     assert all(0 < each.started_at <= each.finished_at for each in record.attempts)
 
 
+async def test_a_worker_that_outlived_a_lost_redis_was_not_lost_to_the_others_either(house):
+    hanging(house)
+    task = envelope(retry=MANY)
+    for n in (1, 2):
+        await house.restore(task)
+        living = await killed_while_running(house, calls=n, poison_max=2)
+        await house.wipe()
+        await house.announce(living)
+    await house.restore(task)
+    house.mail.do = lambda _payload, _context: None
+    house.worker(poison_max=2)
+    record = await house.ends(state="succeeded")
+    assert [each.outcome for each in record.attempts] == ["lost", "lost", "succeeded"]
+
+
 async def test_a_task_that_got_over_it_succeeds(house):
     hanging(house)
     await house.submit_one(retry=MANY)

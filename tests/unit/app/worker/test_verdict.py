@@ -136,11 +136,11 @@ def seen(attempt):
     ],
 )
 def test_what_left_no_word_was_lost(known, shown, count, latest):
-    assert losses(known, shown, 1, "w3", 9_000) == (count, latest)
+    assert losses(known, shown, 1, {"w3"}, 9_000) == (count, latest)
 
 
 @pytest.mark.parametrize(
-    ("known", "shown", "own", "count"),
+    ("known", "shown", "alive", "count"),
     [
         (None, seen(1), "w2", 0),
         (part(1, "failed", lost=1), seen(2), "w2", 1),
@@ -148,10 +148,10 @@ def test_what_left_no_word_was_lost(known, shown, count, latest):
         (part(2, lost=2), None, "w1", 2),
     ],
 )
-def test_an_attempt_of_ones_own_did_not_cost_its_worker(known, shown, own, count):
-    found, latest = losses(known, shown, 1, own, 9_000)
+def test_an_attempt_of_a_living_worker_did_not_cost_its_worker(known, shown, alive, count):
+    found, latest = losses(known, shown, 1, {"w3", alive}, 9_000)
     assert found == count
-    assert (latest.worker, latest.outcome) == (own, "lost")
+    assert (latest.worker, latest.outcome) == (alive, "lost")
 
 
 def test_a_nonce_tells_whose_it_is():
