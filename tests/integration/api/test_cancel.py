@@ -8,6 +8,7 @@ import pytest
 from app.broker.recovery import Restore
 from app.clock import now_ms
 from app.envelope import decode
+from app.ledger.sqlite import SqliteLedger
 from app.names import TaskKey
 from app.state import TaskState
 from tests.support.broker import FAR_MS
@@ -77,6 +78,22 @@ async def test_an_end_that_the_ledger_has_and_redis_not_yet_wins(api, stores):
     await api.submit(taskId="t1")
     (entry,) = (await stores.delivery().fetch(await stores.token(), "w1", 1)).entries
     await stores.record(entry.envelope)
+    refused = await cancel(api)
+    assert (refused.status, refused.code) == (409, "state_conflict")
+    assert (await kept(stores)).finished.state == "succeeded"
+
+
+async def test_an_end_that_is_recorded_while_the_cancel_is_under_way_wins(api, stores, monkeypatch):
+    await api.submit(taskId="t1")
+    (entry,) = (await stores.delivery().fetch(await stores.token(), "w1", 1)).entries
+    finish = SqliteLedger.finish
+
+    async def beaten(ledger, writes):
+        monkeypatch.undo()
+        await stores.record(entry.envelope)
+        return await finish(ledger, writes)
+
+    monkeypatch.setattr(SqliteLedger, "finish", beaten)
     refused = await cancel(api)
     assert (refused.status, refused.code) == (409, "state_conflict")
     assert (await kept(stores)).finished.state == "succeeded"
