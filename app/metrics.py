@@ -72,6 +72,9 @@ class Metrics:
         self.unmirrored_oldest_age = gauge(
             "unmirrored_oldest_age_seconds", "Age of the oldest of them: the RPO now, in seconds."
         )
+        self.missing_copies = gauge(
+            "missing_copies", "Of the last hour's tasks, those without the copy they should have."
+        )
         self.mirror_confirmed = counter("mirror_confirmed_total", "Copies the broker confirmed.")
         self.mirror_returned = counter("mirror_returned_total", "Copies no queue was bound for.")
         self.mirror_refused = counter("mirror_refused_total", "Copies the broker refused.")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from app.broker.connection import RedisConnection
+from app.broker.coverage import read_coverage
 from app.broker.gauges import Gauges, read_gauges
 from app.broker.keys import QueueKeys
 from app.broker.presence import Presence
@@ -18,8 +19,9 @@ from app.state import PARKED, TaskState
 log = logging.getLogger(__name__)
 
 EVERY_S: Final = 1.0
-PARKED_EVERY: Final = 5
-"""The ledger counts parked tasks each time: it is asked less often than Redis."""
+COVERAGE_MINUTES: Final = 60
+SLOW_EVERY: Final = 5
+"""The ledger counts parked tasks each time, and Redis adds an hour up: asked less often."""
 
 
 class QueueGauges:
@@ -56,7 +58,8 @@ class QueueGauges:
                     self._show(await read_gauges(self._redis, self._keys, token), blocked())
                     read_at = monotonic_ms()
                     await self._show_workers()
-                    if rounds % PARKED_EVERY == 0:
+                    if rounds % SLOW_EVERY == 0:
+                        await self._show_coverage(token)
                         await self._show_parked()
                     rounds += 1
                 except StaleGeneration:
@@ -85,6 +88,10 @@ class QueueGauges:
         metrics.unmirrored_oldest_age.labels(*labels).set((seen.oldest_unmirrored_ms or 0) / 1000)
         metrics.mirror_blocked.labels(*labels).set(int(blocked))
 
+    async def _show_coverage(self, token: str) -> None:
+        found = await read_coverage(self._redis, self._keys, token, COVERAGE_MINUTES)
+        self._metrics.missing_copies.labels(*self._labels).set(found.missing)
+
     async def _show_workers(self) -> None:
         name = self._keys.name
         living = sum(name in each.queues for each in await self._presence.workers())
@@ -103,6 +110,7 @@ class QueueGauges:
             metrics.queue_oldest_age,
             metrics.unmirrored_tasks,
             metrics.unmirrored_oldest_age,
+            metrics.missing_copies,
             metrics.mirror_blocked,
             metrics.workers,
         ):

@@ -15,6 +15,7 @@ from app.api.errors import NoSuchMethod, NoSuchRoute, problem_response
 from app.api.routes import (
     actions,
     batch,
+    coverage,
     health,
     mirror,
     parked,
@@ -80,6 +81,7 @@ def create_application(settings: Settings, task_queue: TaskQueue, metrics: Metri
             look_within_s=look_within_s,
             act_within_s=ACT_WITHIN_S,
         )
+    coverage.add_routes(application, task_queue, look_within_s)
     mirror.add_routes(application, task_queue, look_within_s)
     workers.add_routes(application, task_queue, look_within_s)
     quarantine.add_routes(application, task_queue, rules, accepting, act_within_s)

@@ -5,7 +5,11 @@ from typing import Final
 
 from pydantic import BaseModel
 
+from app.canary import CANARY, CanaryPayload
 from app.handlers.payload import DELIVER, HttpDeliverPayload
 
-PAYLOADS: Final[Mapping[str, type[BaseModel]]] = {DELIVER: HttpDeliverPayload}
+PAYLOADS: Final[Mapping[str, type[BaseModel]]] = {
+    CANARY: CanaryPayload,
+    DELIVER: HttpDeliverPayload,
+}
 """Models by type."""

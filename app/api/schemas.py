@@ -140,6 +140,52 @@ class Queue(_Shown):
     workers: int | None
 
 
+class CoverageMinute(_Shown):
+    """One minute of a queue, by Redis's clock; null where nothing is mirrored.
+
+    `accepted` and `mirrored` are of the runs accepted in it, `retired` counts the copies that left
+    in it. `missing`: without a confirmed copy although they should have one; `waiting`: still on
+    the way.
+    """
+
+    at: int
+    accepted: int
+    mirrored: int | None
+    retired: int | None
+    waiting: int | None
+    missing: int | None
+
+
+class Coverage(_Shown):
+    """Whether what was accepted has its copy, by the minute, the oldest first, and summed up.
+
+    `since`: what is older was not counted. `journalFrom`: when the oldest entry of the journal was
+    written. `lost`: the missing ones that are not in the journal either: nobody will publish them.
+    """
+
+    queue: str
+    tenant: str
+    since: int | None
+    journal_from: int | None
+    accepted: int
+    mirrored: int | None
+    retired: int | None
+    waiting: int | None
+    missing: int | None
+    lost: int | None
+    minutes: list[CoverageMinute]
+
+
+class Canary(_Shown):
+    """How far round a canary is: `mirrored` and `retired` as its copy was confirmed and left."""
+
+    task_id: str
+    queue: str
+    state: TaskState
+    mirrored: bool
+    retired: bool
+
+
 class Mirror(_Shown):
     """How far the copies of one queue are."""
 

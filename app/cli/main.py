@@ -36,6 +36,7 @@ COMMANDS: Final = {
     "dead": "app.cli.parked:dead",
     "suspended": "app.cli.parked:suspended",
     "quarantine": "app.cli.quarantine:quarantine",
+    "canary": "app.cli.canary:canary",
     "stats": "app.cli.stats:stats",
 }
 """Name -> ``module:command``; a command is a function, or a group of commands."""

@@ -6,6 +6,7 @@ import typer
 
 from app.cli import http
 from app.cli.asking import confirm
+from app.cli.coverage import coverage_view
 from app.cli.options import Json, Yes
 from app.cli.tables import queues_table
 from app.client import Client, Queue
@@ -26,6 +27,17 @@ def ls(json: Json = False) -> None:
 def inspect(name: Name, json: Json = False) -> None:
     """Show one queue."""
     _show(http.ask(lambda client: client.queue(name), json=json), json=json)
+
+
+@queue.command("coverage")
+def coverage(
+    name: Name,
+    minutes: Annotated[int, typer.Option(min=1, max=1_440, help="Up to now.")] = 60,
+    json: Json = False,
+) -> None:
+    """Show by the minute what was accepted and whether it has its copy."""
+    found = http.ask(lambda client: client.coverage(name, minutes), json=json)
+    http.show(found.document(), coverage_view(found), json=json)
 
 
 @queue.command("pause")

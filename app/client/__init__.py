@@ -22,6 +22,7 @@ from app.client.new_task import NewTask
 from app.client.results import (
     Acted,
     Attempt,
+    Coverage,
     Mirror,
     Quarantined,
     Queue,
@@ -38,6 +39,7 @@ __all__ = [
     "Client",
     "ClientError",
     "Conflict",
+    "Coverage",
     "Invalid",
     "Mirror",
     "NewTask",

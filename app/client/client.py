@@ -12,7 +12,18 @@ from app.client.errors import ClientError, NotFinished
 from app.client.lifespans import Lifespans
 from app.client.new_task import NewTask, Payload, SubmitOptions, encoded, plain
 from app.client.pages import items_of
-from app.client.results import Acted, Mirror, Quarantined, Queue, Receipt, Result, Task, Worker
+from app.client.results import (
+    Acted,
+    Canary,
+    Coverage,
+    Mirror,
+    Quarantined,
+    Queue,
+    Receipt,
+    Result,
+    Task,
+    Worker,
+)
 from app.client.selection import (
     Filters,
     Selection,
@@ -190,6 +201,15 @@ class Client:
     async def queue(self, queue: str) -> Queue:
         """One queue with its figures."""
         return Queue.of(await self._ask(Call("GET", _queue(queue))))
+
+    async def coverage(self, queue: str, minutes: int = 60) -> Coverage:
+        """Of what was accepted in each of the last ``minutes``, how much has its copy."""
+        call = Call("GET", _queue(queue, "coverage"), query={"minutes": str(minutes)})
+        return Coverage.of(await self._ask(call))
+
+    async def canary(self, queue: str, task_id: str) -> Canary:
+        """How far round a canary is. Raises ``NotFound``."""
+        return Canary.of(await self._ask(Call("GET", _queue(queue, "canaries", task_id))))
 
     def tasks(
         self, queue: str, *, state: str | None = None, type: str | None = None

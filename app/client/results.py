@@ -159,6 +159,43 @@ class Queue(Result):
     workers: int | None
 
 
+class CoverageMinute(Result):
+    """One minute of a queue; None where nothing is mirrored."""
+
+    at: int
+    accepted: int
+    mirrored: int | None
+    retired: int | None
+    waiting: int | None
+    missing: int | None
+
+
+class Coverage(Result):
+    """Whether what was accepted has its copy, by the minute and summed up."""
+
+    queue: str
+    tenant: str
+    since: int | None
+    journal_from: int | None
+    accepted: int
+    mirrored: int | None
+    retired: int | None
+    waiting: int | None
+    missing: int | None
+    lost: int | None
+    minutes: tuple[CoverageMinute, ...]
+
+
+class Canary(Result):
+    """How far round a canary is."""
+
+    task_id: str
+    queue: str
+    state: TaskState
+    mirrored: bool
+    retired: bool
+
+
 class Mirror(Result):
     """How far the copies of one queue are."""
 

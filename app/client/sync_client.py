@@ -88,6 +88,8 @@ class SyncClient:
     resume = _sync(Client.resume)
     queues = _sync(Client.queues)
     queue = _sync(Client.queue)
+    coverage = _sync(Client.coverage)
+    canary = _sync(Client.canary)
     tasks = _iterated(Client.tasks)
     pause = _sync(Client.pause)
     unpause = _sync(Client.unpause)

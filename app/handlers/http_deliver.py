@@ -11,6 +11,7 @@ import orjson
 from multidict import CIMultiDict
 from yarl import URL
 
+from app.canary import CANARY, CanaryPayload
 from app.clock import now_ms
 from app.handlers.addresses import AddressRefused, Allowed, CheckedResolver, is_literal
 from app.handlers.payload import DELIVER, HttpDeliverPayload
@@ -85,6 +86,10 @@ async def builtin_tasks(allow: Iterable[str]) -> AsyncIterator[TaskRegistry]:
         @registry.task(DELIVER, payload=HttpDeliverPayload)
         async def http_deliver(payload: HttpDeliverPayload, context: TaskContext) -> dict[str, Any]:
             return await deliver(payload, context)
+
+        @registry.task(CANARY, payload=CanaryPayload)
+        async def canary(payload: CanaryPayload) -> None:
+            """It has arrived: that is all there is to it."""
 
         yield registry
 

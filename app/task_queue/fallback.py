@@ -120,3 +120,19 @@ class Fallback:
         self._taken.move_to_end(key)
         while len(self._taken) > REMEMBERED:
             self._taken.popitem(last=False)
+
+
+async def check_rabbitmq(link: Link | None, fallback: Fallback | None) -> None:
+    """Whether RabbitMQ takes copies from here.
+
+    Raises:
+        Unavailable: it does not, or is not configured; the detail says why.
+    """
+    if link is None:
+        raise Unavailable(STORE, "not configured")
+    if not link.connected:
+        raise Unavailable(STORE, "not connected")
+    if link.blocked:
+        raise Unavailable(STORE, "it has an alarm and takes no copies")
+    if fallback is not None and not fallback.is_prepared:
+        raise Unavailable(STORE, "its exchanges are not declared yet")

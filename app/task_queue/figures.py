@@ -5,12 +5,15 @@ from functools import partial
 from typing import Any
 
 from app.broker.connection import RedisConnection
+from app.broker.coverage import read_coverage
 from app.broker.gauges import read_gauges
 from app.broker.presence import Presence
 from app.broker.watermark import read_mirror_state
-from app.errors import Unavailable
+from app.canary import is_canary
+from app.errors import TaskNotFound, Unavailable
 from app.names import QueueName
 from app.task_queue.copies import Copies
+from app.task_queue.coverage import canary_document, coverage_document
 from app.task_queue.ledger_gate import LedgerGate
 from app.task_queue.open_queues import OpenQueues
 from app.task_queue.views import mirror_document, queue_document, without_copies, worker_document
@@ -45,6 +48,26 @@ class Figures:
             copies=await self._copies.count(name.queue),
             workers=sum(name in each.queues for each in await self._presence.workers()),
         )
+
+    async def coverage(self, name: QueueName, minutes: int) -> dict[str, Any]:
+        """Of the runs accepted in each of the last ``minutes``, how many have their copy."""
+        queue = self._queues.of(name)
+        read = partial(read_coverage, self._redis, queue.keys)
+        found = await queue.under_token(lambda token: read(token, minutes))
+        return coverage_document(name, found, mirrored=queue.is_mirrored)
+
+    async def canary(self, name: QueueName, task_id: str) -> dict[str, Any]:
+        """How far round a canary is, by what Redis has of it and nothing else.
+
+        Raises:
+            TaskNotFound: Redis has no such canary.
+            Unavailable: Redis is away.
+        """
+        queue = self._queues.of(name)
+        (sighting,) = await queue.under_token(lambda token: queue.intake.look(token, [task_id]))
+        if sighting is None or not is_canary(task_id):
+            raise TaskNotFound(f"Redis knows no canary {task_id} in the queue {name.queue}.")
+        return canary_document(name, task_id, sighting)
 
     async def workers(self, tenant: str) -> list[dict[str, Any]]:
         """Those workers of the env that work for a tenant."""

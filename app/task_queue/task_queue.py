@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from app.amqp.connection import STORE
 from app.amqp.link import Link
 from app.broker.connection import RedisConnection
 from app.broker.finished import FinishedTasks
@@ -17,14 +16,14 @@ from app.broker.presence import Presence
 from app.broker.probe import probe_writes
 from app.broker.watermark import Watermarks
 from app.clock import monotonic_ms
-from app.errors import Fatal, LifeboatError, Unavailable
+from app.errors import Fatal, LifeboatError
 from app.ledger.ledger import Ledger
 from app.lifecycle import cancel, wait_for
 from app.names import QueueName, TaskKey
 from app.settings import Settings
 from app.state import TaskState
 from app.task_queue.copies import Copies
-from app.task_queue.fallback import Fallback
+from app.task_queue.fallback import Fallback, check_rabbitmq
 from app.task_queue.figures import Figures
 from app.task_queue.finding import Finder
 from app.task_queue.finishing import Finishes
@@ -44,7 +43,6 @@ from app.task_queue.submitting import Submitter
 from app.task_queue.views import is_finished
 
 EMPTY: Final[Mapping[str, type[BaseModel]]] = MappingProxyType({})
-NOT_CONFIGURED: Final = "not configured"
 OPEN_WITHIN_S: Final = 1.0
 
 
@@ -152,7 +150,7 @@ class TaskQueue:
         settings = self._settings
         return {
             "redis": partial(probe_writes, self._redis, settings.env, settings.tenant),
-            "rabbitmq": self._check_rabbitmq,
+            "rabbitmq": partial(check_rabbitmq, self._link, self._fallback),
             "ledger": self._ledger.ping,
         }
 
@@ -316,12 +314,7 @@ class TaskQueue:
             return await self._figures.queue(await self._queues.require(queue))
 
     async def coverage(self, queue: str, minutes: int) -> dict[str, Any]:
-        """What was accepted in each of the last ``minutes`` and what of it has its copy.
-
-        Raises:
-            TaskNotFound: there is no such queue.
-            Unavailable: Redis is away.
-        """
+        """What was accepted in each minute, and what of it has its copy. Raises as ``queue``."""
         with self._watched():
             return await self._figures.coverage(await self._queues.require(queue), minutes)
 
@@ -367,16 +360,6 @@ class TaskQueue:
 
     def _is_expected(self, key: TaskKey) -> bool:
         return self._fallback is not None and self._fallback.remembers(key)
-
-    async def _check_rabbitmq(self) -> None:
-        if self._link is None:
-            raise Unavailable(STORE, NOT_CONFIGURED)
-        if not self._link.connected:
-            raise Unavailable(STORE, "not connected")
-        if self._link.blocked:
-            raise Unavailable(STORE, "it has an alarm and takes no copies")
-        if self._fallback is not None and not self._fallback.is_prepared:
-            raise Unavailable(STORE, "its exchanges are not declared yet")
 
     async def _follow_watermarks(self) -> None:
         settings = self._settings

@@ -1,4 +1,4 @@
-"""``coverage.lua`` and those that count for it: what the mirror left out shows, and stays."""
+"""``coverage.lua``, ``retired.lua`` and who counts for them: what the mirror left out shows."""
 
 import pytest
 

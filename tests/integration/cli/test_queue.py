@@ -49,3 +49,15 @@ async def test_a_wipe_asks_first_and_not_on_stdout(lifeboat, tmp_path):
     ran = await lifeboat("down", "--wipe", "--json", "--dir", str(tmp_path), typed="n\n")
     assert (ran.code, ran.out) == (1, "")
     assert kept.exists()
+
+
+async def test_coverage_is_a_table_of_the_minutes_in_which_something_was(api, lifeboat):
+    await api.submit(queue="mail")
+    shown = await lifeboat("queue", "coverage", "mail", "--minutes", "5")
+    assert shown.code == 0
+    head, row, total, *sentences = shown.out.splitlines()
+    assert head.split() == ["minute", "accepted", "mirrored", "retired", "waiting", "missing"]
+    assert row.split()[2:] == ["1", "-", "-", "-", "-"]
+    assert total.split() == ["all", "1", "-", "-", "-", "-"]
+    assert sentences[0].startswith("Nothing is mirrored")
+    assert (await lifeboat("queue", "coverage", "mail", "--json")).document["accepted"] == 1

@@ -34,7 +34,7 @@ CONTRACT = {
 }
 
 # What Lifeboat says beyond the contract.
-MORE = {"spooled_outcomes", "spool_damage_total", "redis_losses_total"}
+MORE = {"missing_copies", "spooled_outcomes", "spool_damage_total", "redis_losses_total"}
 
 
 def collectors(metrics):
