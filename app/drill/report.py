@@ -37,7 +37,7 @@ def report(document: Mapping[str, Any], timeline: Timeline, *, story: str, comma
     style = (files("app.drill") / "report.css").read_text()
     body = "\n".join(
         (
-            f"<h1>{escape(story)}</h1>",
+            f"<h1>{escape(story[:1].upper() + story[1:])}</h1>",
             f'<p class="soft">{escape(_subtitle(document))}</p>',
             _verdict(document),
             _tiles(document),

@@ -25,7 +25,7 @@ ROWS: Final = (
     ("copiesMissing", "copies that left RabbitMQ before their tasks were finished, at least"),
     ("rpoTasks", "tasks without a confirmed copy when the fault came"),
     ("rpoSeconds", "age of the oldest of them"),
-    ("rtoFirstSeconds", "from the fault to the first effect after it"),
+    ("rtoFirstSeconds", "from the fault to the first effect once it was over"),
     ("rtoAllSeconds", "from the fault to the last effect of work accepted before it"),
 )
 

@@ -207,22 +207,24 @@ WRONGS: Final = {
 def _recovery_seconds(
     evidence: Evidence, effects: Sequence[Arrival]
 ) -> tuple[float | None, float | None]:
-    """From the first fault to the first effect after it, and to the last of work accepted before.
+    """From the first fault to the first effect once it is over, and to the last of work before it.
 
-    None where there was none.
+    None where there was none. What arrives during a fault may have been on its way before.
     """
     if not evidence.faults:
         return None, None
-    fault = evidence.faults[0]
-    after = [each for each in effects if each.at_ms >= fault.done_ms]
-    if not after:
-        return None, None
-    accepted = evidence.book.accepted
+    fault, accepted = evidence.faults[0], evidence.book.accepted
+    over = [each.at_ms for each in effects if each.at_ms >= fault.done_ms]
     before = [
-        each.at_ms for each in after if accepted.get(_id(each.task), fault.at_ms + 1) <= fault.at_ms
+        each.at_ms
+        for each in effects
+        if each.at_ms >= fault.at_ms
+        and accepted.get(_id(each.task), fault.at_ms + 1) <= fault.at_ms
     ]
-    first = (min(each.at_ms for each in after) - fault.at_ms) / 1000
-    return first, (max(before) - fault.at_ms) / 1000 if before else None
+    return (
+        (min(over) - fault.at_ms) / 1000 if over else None,
+        (max(before) - fault.at_ms) / 1000 if before else None,
+    )
 
 
 def _id(full_name: str) -> str:

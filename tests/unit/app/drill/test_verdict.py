@@ -46,6 +46,12 @@ def test_a_good_game(good):
     assert document["rtoAllSeconds"] == 2.0
 
 
+def test_work_that_goes_on_during_a_fault_is_recovered_then(good):
+    good.faults = [Fault("rabbitmq killed", 2_000, 5_000, {"running": 1})]
+    document = verdict(good)
+    assert (document["rtoFirstSeconds"], document["rtoAllSeconds"]) == (4.0, 2.0)
+
+
 @pytest.mark.parametrize(
     ("change", "figure", "value"),
     [
