@@ -25,6 +25,7 @@ from app.task_queue.places import rabbitmq_place
 
 log = logging.getLogger(__name__)
 
+NOT_CONFIGURED: Final = "not configured"
 REMEMBERED: Final = 100_000
 REMEMBERED_MS: Final = 600_000
 
@@ -129,7 +130,7 @@ async def check_rabbitmq(link: Link | None, fallback: Fallback | None) -> None:
         Unavailable: it does not, or is not configured; the detail says why.
     """
     if link is None:
-        raise Unavailable(STORE, "not configured")
+        raise Unavailable(STORE, NOT_CONFIGURED)
     if not link.connected:
         raise Unavailable(STORE, "not connected")
     if link.blocked:

@@ -13,7 +13,8 @@ from app.api import schemas
 from app.api.answers import json_answer
 from app.health import OK, run_checks, who_answers
 from app.metrics import CONTENT_TYPE, Metrics
-from app.task_queue.task_queue import NOT_CONFIGURED, TaskQueue
+from app.task_queue.fallback import NOT_CONFIGURED
+from app.task_queue.task_queue import TaskQueue
 
 
 def add_routes(application: FastAPI, task_queue: TaskQueue, metrics: Metrics) -> None:
