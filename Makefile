@@ -3,7 +3,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.stamp
 
-.PHONY: setup demo test check up fmt docs lock matrix-setup matrix test-newer
+.PHONY: setup demo test mutants check up fmt docs lock matrix-setup matrix test-newer
 
 setup: $(STAMP)
 	@$(PY) -m app.stack install
@@ -35,6 +35,10 @@ matrix: matrix-setup
 
 test-newer: matrix-setup
 	@LIFEBOAT_STACK_ROOT=.lifeboat/trixie $(PY) -m pytest -n 3 --dist loadfile
+
+# Takes out, one at a time, what makes the system right: each must fail a test. ARGS="--only NAME"
+mutants: setup
+	@$(PY) -m tests.mutants $(ARGS)
 
 check: setup
 	@$(VENV)/bin/ruff check .
