@@ -1,9 +1,10 @@
 """Every mutant, by area."""
 
-from tests.mutants import broker, ledger, mirror, rehydrator, task_queue, worker
+from tests.mutants import broker, delivery, ledger, mirror, rehydrator, task_queue, worker
 
 ALL = (
     *broker.MUTANTS,
+    *delivery.MUTANTS,
     *ledger.MUTANTS,
     *mirror.MUTANTS,
     *rehydrator.MUTANTS,
