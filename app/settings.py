@@ -179,6 +179,11 @@ class Settings(BaseSettings):
         "rabbitmq:4.0-management", description="As above; needs the management plugin."
     )
     mongo_image: str = Field("mongo:6.0", description="As above.")
+    stack_root: str = Field(
+        "",
+        description="Folder with another Debian's Redis and RabbitMQ for private servers (`make"
+        " matrix-setup`); read from the environment alone.",
+    )
 
     crash_at: str = Field(
         "", description="For rehearsals: the point where a worker dies, as by `kill -9`."
