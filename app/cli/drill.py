@@ -59,11 +59,12 @@ def drill(
         progress.print(text, soft_wrap=True)
 
     outcome = asyncio.run(play(plan, images_of(load()), say))
+    file = (report or REPORTS / f"{scenario}-{seed}.html").resolve()
+    outcome.document["report"] = str(file) if _write_report(plan, outcome, file, say) else None
     if json:
         sys.stdout.write(orjson.dumps(outcome.document).decode() + "\n")
     else:
         show(outcome.document, progress)
-    _write_report(plan, outcome, report or REPORTS / f"{scenario}-{seed}.html", say)
     if outcome.document["verdict"] != "ok":
         raise typer.Exit(1)
 
@@ -77,8 +78,8 @@ def _check(scenario: str, durability: str) -> None:
         raise typer.BadParameter("Choose fast, fsync or mirrored.", param_hint="--durability")
 
 
-def _write_report(plan: Plan, outcome: Outcome, file: Path, say: Callable[[str], None]) -> None:
-    """Write it and say where; a place that cannot be written spoils no drill."""
+def _write_report(plan: Plan, outcome: Outcome, file: Path, say: Callable[[str], None]) -> bool:
+    """Write it and say where; a place that cannot be written spoils no drill: False then."""
     command = [
         *("lifeboat", "drill", "--scenario", plan.scenario, "--tasks", str(plan.tasks)),
         *("--seed", str(plan.seed), "--durability", plan.durability),
@@ -90,5 +91,6 @@ def _write_report(plan: Plan, outcome: Outcome, file: Path, say: Callable[[str],
         file.write_text(html)
     except OSError as error:
         say(f"The report cannot be written: {error}. Name another place with --report.")
-    else:
-        say(f"The report with its picture: {file.resolve()}")
+        return False
+    say(f"The report with its picture: {file}")
+    return True

@@ -70,7 +70,7 @@ async def drill(plan: Plan, images: Images, say: Callable[[str], None]) -> Outco
                 raise StackError(f"The drill cannot go on. {error}") from error
             kept = plan.keep
             if kept:
-                _keep(game)
+                outcome.document["kept"] = _keep(game)
             accepted_all = outcome.document["accepted"] == plan.tasks
             disposable = outcome.document["verdict"] == "ok" and accepted_all and not kept
             return outcome
@@ -160,16 +160,18 @@ def _keys_prefix() -> str:
     return f"lb:{{{settings.env}.{settings.tenant}.{QUEUE}}}:"
 
 
-def _keep(game: Game) -> None:
-    """Write down what goes on running, so that ``lifeboat down`` ends it."""
+def _keep(game: Game) -> dict[str, Any]:
+    """Write down what goes on running, so that ``lifeboat down`` ends it; what it is."""
     running = Running.of(game.folder, game.stack, game.system)
     pid = game.receiver.pid
     receiver = Program("receiver", pid, started_at(pid) or "")
     replace(running, helpers=[*running.helpers, receiver]).save()
-    for name, value in running.document().items():
+    kept = running.document()
+    for name, value in kept.items():
         if isinstance(value, str):
             game.say(f"{name}: {value}")
     game.say(
         "All of it goes on running, and the books of the producers and the receiver are in that"
         f" folder. This ends it: lifeboat down --dir {game.folder} --wipe"
     )
+    return kept

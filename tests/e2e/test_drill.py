@@ -3,11 +3,14 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from app.stack.process import started_at
 
-def drill(scenario):
+
+def drill(scenario, *options):
     done = subprocess.run(
         [
             sys.executable,
@@ -17,6 +20,7 @@ def drill(scenario):
             f"--scenario={scenario}",
             "--tasks=300",
             "--json",
+            *options,
         ],
         check=False,
         capture_output=True,
@@ -35,9 +39,23 @@ def drill(scenario):
     return document
 
 
-@pytest.mark.timeout(180)
-def test_a_wiped_redis_loses_nothing():
-    drill("redis-wipe")
+@pytest.mark.timeout(220)
+def test_a_wiped_redis_loses_nothing(tmp_path):
+    report = tmp_path / "new" / "report.html"
+    document = drill("redis-wipe", "--keep", f"--report={report}")
+    kept = document["kept"]
+    pids = [*kept["processes"].values(), *kept["servers"].values()]
+    try:
+        assert all(started_at(pid) for pid in pids)
+    finally:
+        end = [sys.executable, "-m", "app.cli", "down", "--wipe", "--yes", "--dir", kept["dir"]]
+        done = subprocess.run(end, check=True, capture_output=True, text=True, timeout=60)
+    assert "receiver" in done.stdout
+    assert not any(started_at(pid) for pid in pids)
+    assert not Path(kept["dir"]).exists()
+    assert document["report"] == str(report)
+    # No store was silent all the time: each has a line.
+    assert 'd=""' not in report.read_text()
 
 
 @pytest.mark.timeout(180)
