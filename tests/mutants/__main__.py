@@ -43,7 +43,7 @@ def show(results, seconds):
             each.mutant.name,
             each.mutant.rule,
             each.outcome,
-            each.killed_by,
+            each.killed_by.rpartition("/")[2],
             f"{each.seconds:.1f}",
         )
     OUT.print(table)
@@ -66,9 +66,9 @@ def run(chosen, given):
     with tempfile.TemporaryDirectory(prefix="lifeboat-mutants-") as name:
         tree = Path(name) / "tree"
         snapshot(tree, given.commit)
-        ran = control(tree, chosen, given.jobs)
-        PROGRESS.print(f"Without any mutant {ran} tests pass.")
-        results = judge_all(tree, chosen, given.jobs, tell)
+        ran, failing = control(tree, chosen, given.jobs)
+        PROGRESS.print(f"Without any mutant {ran - len(failing)} of {ran} tests pass.")
+        results = judge_all(tree, chosen, given.jobs, failing, tell)
     (show_json if given.json else show)(results, time.monotonic() - began)
     return 0 if all(each.outcome == KILLED for each in results) else 1
 

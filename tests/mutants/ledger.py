@@ -94,4 +94,14 @@ MUTANTS = (
             f"{TESTS}/test_opening.py::test_attempts_only_grow[sqlite]",
         ),
     ),
+    Mutant(
+        name="parked-records-expire",
+        rule="12",
+        file="app/ledger/documents.py",
+        old="    if TaskState(finished.state) not in TERMINAL:\n",
+        new="    if False:\n",
+        tests=(
+            f"{TESTS}/test_keeping.py::test_only_terminal_records_expire_and_not_before_their_days[mongo]",
+        ),
+    ),
 )

@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 
 TEST_WITHIN_S = 60
 RUN_WITHIN_S = 240
+CONTROL_WITHIN_S = 1_200
 LEAVE_WITHIN_S = 30
 SOUND = (0, 1)
 """pytest's exit codes where every test was found, and run or left out after a failure."""
@@ -17,7 +18,7 @@ SOUND = (0, 1)
 
 @dataclass
 class Verdict:
-    """``failed`` and ``errors`` are tests with what they said; ``broken``: why there is no verdict."""
+    """``failed`` and ``errors``: node ids with what was said; ``broken``: why there is no verdict."""
 
     ran: int = 0
     failed: dict = field(default_factory=dict)
@@ -26,7 +27,7 @@ class Verdict:
     output: str = ""
 
 
-def run_tests(folder, tests, *more):
+def run_tests(folder, tests, *more, within_s=RUN_WITHIN_S):
     """Run tests in a copy; its own code is under test, whatever is installed."""
     report = folder / "junit.xml"
     command = [
@@ -53,10 +54,10 @@ def run_tests(folder, tests, *more):
         start_new_session=True,
     )
     try:
-        output, _ = process.communicate(timeout=RUN_WITHIN_S)
+        output, _ = process.communicate(timeout=within_s)
     except subprocess.TimeoutExpired:
         end(process)
-        return Verdict(broken=f"the tests did not end within {RUN_WITHIN_S} s")
+        return Verdict(broken=f"the tests did not end within {within_s} s")
     except BaseException:
         end(process)
         raise
@@ -79,7 +80,7 @@ def read(report, output):
     """A test that fails is a verdict; one whose surroundings fail is none."""
     verdict = Verdict(output=output)
     for case in ET.parse(report).iter("testcase"):
-        name = f"{case.get('classname').rpartition('.')[2]}::{case.get('name')}"
+        name = f"{case.get('classname').replace('.', '/')}.py::{case.get('name')}"
         verdict.ran += 1
         if (failure := case.find("failure")) is not None:
             verdict.failed[name] = failure.get("message", "")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 from tests.mutants.mutant import DoesNotApply, Mutant
-from tests.mutants.pytest_run import run_tests
+from tests.mutants.pytest_run import CONTROL_WITHIN_S, run_tests
 
 KILLED, SURVIVED, BROKEN = "killed", "survived", "broken"
 TAIL = 40
@@ -34,7 +34,7 @@ class Result:
 
 
 class ControlFailed(Exception):
-    """Without any mutant tests fail: nothing that fails with one would mean anything."""
+    """The tests cannot be run at all, without any mutant."""
 
 
 @contextmanager
@@ -48,25 +48,46 @@ def copy_of(snapshot, name):
 
 
 def control(snapshot, mutants, jobs):
-    """Run every test that is named without any mutant; raises ``ControlFailed``."""
+    """Run every test that is named without any mutant: how many, and those that fail twice."""
     tests = sorted({test for mutant in mutants for test in mutant.tests})
     spread = ("-n", str(jobs), "--dist", "loadfile") if jobs > 1 and len(tests) > 1 else ()
     with copy_of(snapshot, "control") as folder:
-        verdict = run_tests(folder, tests, *spread)
-    if verdict.broken or verdict.failed or verdict.errors:
-        tail = "\n".join(verdict.output.splitlines()[-TAIL:])
-        why = verdict.broken or ", ".join([*verdict.failed, *verdict.errors])
-        raise ControlFailed(f"{tail}\nWithout any mutant these fail: {why}. Mend them first.")
-    return verdict.ran
+        first = second = sound(run_tests(folder, tests, *spread, within_s=CONTROL_WITHIN_S))
+        if failing := [*first.failed, *first.errors]:
+            second = sound(run_tests(folder, failing))
+    return first.ran, second.failed | second.errors
 
 
-def judge(snapshot, mutant):
-    """Plant one mutant and run its tests, until the first that fails."""
+def sound(verdict):
+    if verdict.broken:
+        raise ControlFailed(f"{tail(verdict)}\nWithout any mutant: {verdict.broken}.")
+    return verdict
+
+
+def tail(verdict):
+    return "\n".join(verdict.output.splitlines()[-TAIL:])
+
+
+def fails_anyway(mutant, failing):
+    """Why nothing that fails with this mutant would mean anything; empty: it would."""
+    for node, said in failing.items():
+        if any(node == test or node.startswith(f"{test}[") for test in mutant.tests):
+            return f"Without any mutant {node} fails too ({said}): mend it first."
+    return ""
+
+
+def judge(snapshot, mutant, failing):
+    """Plant one mutant and run its tests, until the first that fails.
+
+    ``failing``: what fails without it.
+    """
     began = time.monotonic()
 
     def result(outcome, **more):
         return Result(mutant, outcome, seconds=time.monotonic() - began, **more)
 
+    if why := fails_anyway(mutant, failing):
+        return result(BROKEN, because=why)
     with copy_of(snapshot, mutant.name) as folder:
         try:
             mutant.plant(folder)
@@ -77,16 +98,15 @@ def judge(snapshot, mutant):
         (test, because), *_ = verdict.failed.items()
         return result(KILLED, killed_by=test, because=because)
     if verdict.broken or verdict.errors:
-        tail = "\n".join(verdict.output.splitlines()[-TAIL:])
-        return result(BROKEN, because=f"{verdict.broken or verdict.errors}\n{tail}")
+        return result(BROKEN, because=f"{verdict.broken or verdict.errors}\n{tail(verdict)}")
     return result(SURVIVED)
 
 
-def judge_all(snapshot, mutants, jobs, told):
+def judge_all(snapshot, mutants, jobs, failing, told):
     """All of them, so many at a time; ``told`` hears of each result as it comes."""
 
     def one(mutant):
-        result = judge(snapshot, mutant)
+        result = judge(snapshot, mutant, failing)
         told(result)
         return result
 
