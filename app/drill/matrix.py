@@ -1,7 +1,7 @@
 """``python -m app.drill.matrix``: every scenario on each pair of servers, one game after another.
 
 The pairs are the machine's own servers and those of the root beside them (``app.stack.roots``).
-Each game is a ``lifeboat drill`` of its own; what it printed is kept in a folder.
+Each game is a ``lifeboat drill`` of its own; what it printed and its report are kept in a folder.
 """
 
 import argparse
@@ -35,11 +35,13 @@ class Round:
     scenario: str
     pair: str
     seed: int
+    durability: str = "mirrored"
 
     @property
     def name(self) -> str:
         """Of its files."""
-        return f"{self.pair}-{self.scenario}-{self.seed}"
+        usual = self.durability == "mirrored"
+        return f"{self.pair}-{self.scenario}-{'' if usual else self.durability + '-'}{self.seed}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +88,9 @@ def outcome(played: Round, code: int | None, out: bytes, err: str, seconds: floa
 
 
 def play(played: Round, tasks: int, root: Path, folder: Path) -> Outcome:
-    """One drill in a process of its own; its document and its log go to ``folder``."""
+    """One drill in a process of its own; its document, report and log go to ``folder``."""
     drill = ["--scenario", played.scenario, "--seed", str(played.seed), "--tasks", str(tasks)]
+    drill += ["--durability", played.durability, "--report", str(folder / f"{played.name}.html")]
     log = folder / f"{played.name}.log"
     code: int | None = None
     out = b""

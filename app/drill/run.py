@@ -1,6 +1,7 @@
 """Playing one drill from the empty machine to the verdict."""
 
 import asyncio
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -112,6 +113,7 @@ async def _play(game: Game) -> Outcome:
     document |= {
         "tasks": plan.tasks,
         "lifeboat": __version__,
+        "cores": os.cpu_count(),
         "startedAt": began_ms,
         "endedAt": now_ms(),
     }
