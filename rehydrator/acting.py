@@ -3,6 +3,7 @@
 Each act may be repeated, so a failure in between leaves copies in hand that are looked at again.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -72,6 +73,7 @@ class Actions:
         self._notes = notes
         self._rate = rate
         self._dry = dry
+        self._clearing = asyncio.Lock()
         self._holds_back = holds_back
 
     async def act(self, copies: Sequence[Held], verdicts: Sequence[Verdict]) -> None:
@@ -114,9 +116,14 @@ class Actions:
         Raises:
             Unavailable: the ledger or the broker is away.
         """
-        suspects = self._holdings.suspects
-        if not suspects:
+        if not self._holdings.suspects:
             return
+        async with self._clearing:
+            # Somebody else may have done it meanwhile.
+            if suspects := self._holdings.suspects:
+                await self._clear(suspects)
+
+    async def _clear(self, suspects: Sequence[Suspect]) -> None:
         safe = (
             suspects
             if self._dry
@@ -151,14 +158,16 @@ class Actions:
             await _count([copy for copy, _ in acks])
 
     async def _restore(self, restores: Sequence[tuple[Held, Restore]]) -> None:
-        wishes = dict(restores)
-        for queue, group in by_queue(wishes).items():
+        groups: dict[RedisQueue, list[tuple[Held, Restore]]] = {}
+        for copy, wish in restores:
+            groups.setdefault(copy.queue, []).append((copy, wish))
+        for queue, group in groups.items():
             for part in _by_bytes(group):
                 if self._dry:
-                    self._keep(part, "restored")
+                    self._keep([copy for copy, _ in part], "restored")
                     continue
                 async for some in self._rate.parts(part):
-                    await self._restore_some(queue, [(copy, wishes[copy]) for copy in some])
+                    await self._restore_some(queue, some)
 
     async def _restore_some(
         self, queue: RedisQueue, restores: Sequence[tuple[Held, Restore]]
@@ -172,11 +181,14 @@ class Actions:
                 if copy.envelope is not None
             ],
         )
+        found: dict[str, list[Held]] = {"restored": [], "present": []}
         for (copy, _), answer in zip(restores, answers, strict=True):
             if answer == "conflict":
                 self._conflict(copy, "Redis holds another request under this task id.")
             else:
-                self._keep([copy], "restored" if answer == "restored" else "present")
+                found["restored" if answer == "restored" else "present"].append(copy)
+        for outcome, copies in found.items():
+            self._keep(copies, outcome)
 
     def _conflict(self, copy: Held, detail: str) -> None:
         if copy.delivery is not None:
@@ -208,15 +220,16 @@ def _outcome_of(state: str) -> str:
     return state if state in ("cancelled", "expired") else "finished"
 
 
-def _by_bytes(copies: Sequence[Held]) -> list[list[Held]]:
-    found: list[list[Held]] = []
+def _by_bytes(restores: Sequence[tuple[Held, Restore]]) -> list[list[tuple[Held, Restore]]]:
+    found: list[list[tuple[Held, Restore]]] = []
     room = 0
-    for copy in copies:
+    for restore in restores:
+        copy, _ = restore
         size = len(copy.envelope.raw) if copy.envelope is not None else 0
         if not found or size > room:
             found.append([])
             room = RESTORE_BYTES_MAX
-        found[-1].append(copy)
+        found[-1].append(restore)
         room -= size
     return found
 

@@ -22,6 +22,9 @@ class Asked:
     standing: LedgerStanding | None
 
 
+UNRECORDED: Final = Asked(None)
+
+
 @dataclass(frozen=True, slots=True)
 class Hold:
     """Keep the copy. ``known``: whoever had to be asked has answered."""
@@ -57,6 +60,7 @@ class Quarantine:
 
 
 UNKNOWN: Final = Hold(known=False)
+_AS_NEW: Final = Restore(attempts_ended=0, due_ms=0)
 Verdict = Hold | Ack | Restore | Quarantine
 
 
@@ -81,6 +85,22 @@ def decide(
     return _unfinished(run, request_digest, redis, recorded)
 
 
+def decide_by_ledger(run: int, request_digest: str, ledger: Asked | None) -> Restore | None:
+    """What to do with a copy of ``run`` before Redis was asked; None: it must be.
+
+    ``restore.lua`` itself looks whether the task is there, in one step with bringing it back (rules
+    9 and 10), so only a copy that may have to go needs a look before.
+    """
+    if ledger is None:
+        return None
+    recorded = ledger.standing
+    if recorded is None:
+        return _AS_NEW
+    if _differs(recorded, request_digest) or recorded.is_finished(run):
+        return None
+    return _restore(recorded.open_of(run))
+
+
 def _unfinished(
     run: int, request_digest: str, redis: RedisStanding, recorded: LedgerStanding | None
 ) -> Verdict:
@@ -102,7 +122,7 @@ def _ack(request_digest: str, redis: RedisStanding, recorded: LedgerStanding) ->
 
 def _restore(part: OpenPart | None) -> Restore:
     if part is None:
-        return Restore(attempts_ended=0, due_ms=0)
+        return _AS_NEW
     # An attempt that started and left no word was lost with Redis: it counts as used.
     return Restore(part.attempt, part.due_ms if part.phase == "failed" else 0)
 

@@ -30,7 +30,7 @@ class Held:
     lane: Lane
     tag: int
     queue: RedisQueue
-    task_id: str
+    key: TaskKey
     run: int
     request_digest: str
     generation: str
@@ -42,9 +42,9 @@ class Held:
     awaited_since_s: float = 0.0
 
     @property
-    def key(self) -> TaskKey:
-        """The task's full name."""
-        return self.queue.key(self.task_id)
+    def task_id(self) -> str:
+        """The task's own part of its full name, ``key``."""
+        return self.key.task_id
 
 
 def held(delivery: Delivery, copy: Copy, queue: RedisQueue, now_s: float) -> Held:
@@ -54,7 +54,7 @@ def held(delivery: Delivery, copy: Copy, queue: RedisQueue, now_s: float) -> Hel
         lane=delivery.lane,
         tag=delivery.tag,
         queue=queue,
-        task_id=envelope.task_id,
+        key=queue.key(envelope.task_id),
         run=envelope.run,
         request_digest=envelope.request_digest,
         generation=sys.intern(copy.origin.generation),
@@ -78,9 +78,14 @@ class Suspect:
 
 
 class Holdings:
-    """The copies in hand, oldest first."""
+    """The copies in hand, oldest first.
 
-    def __init__(self) -> None:
+    ``once``: what was looked at is not looked at again; its tag, which the source knows, is all
+    that is left of it.
+    """
+
+    def __init__(self, *, once: bool = False) -> None:
+        self._once = once
         self._new: dict[Held, None] = {}
         self._held: dict[Held, None] = {}
         self._suspects: dict[Suspect, None] = {}
@@ -115,7 +120,8 @@ class Holdings:
             if copy in self._new:
                 del self._new[copy]
                 copy.delivery = copy.envelope = None
-                self._held[copy] = None
+                if not self._once:
+                    self._held[copy] = None
 
     def suspect(self, suspect: Suspect, copy: Held | None = None) -> None:
         """A message must go to the quarantine; ``copy``: as which it was held."""

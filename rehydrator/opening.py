@@ -3,24 +3,46 @@
 Everything here is void with the source, and with every generation it was learnt under.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from app.amqp.message import Copy, Unreadable
+from app.errors import Unavailable
 from rehydrator.acting import Actions, Notes, nothing
 from rehydrator.arrivals import Arrivals, Home, sort
 from rehydrator.decision import UNKNOWN
 from rehydrator.fence import Fences
 from rehydrator.holdings import Held, Holdings, Suspect, held, parts
-from rehydrator.look import look
+from rehydrator.look import look, look_in_ledger
 from rehydrator.rate import Rate
 from rehydrator.redis_queue import RedisQueue, RedisQueues, Stores
 from rehydrator.refreshing import Refreshing
-from rehydrator.source import CopySource, Delivery
+from rehydrator.source import CopiesLost, CopySource, Delivery
 
 PART: Final = 500
 """Copies in one call to a store."""
+AT_ONCE: Final = 3
+"""Batches of a run in hand at a time: one is read while others wait for the ledger and Redis."""
+
+
+class _Stream:
+    """What the batches in hand at a time have in common."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.taken = 0
+
+
+def _raise_the_worst(results: Sequence[object]) -> None:
+    """What voids the whole opening before what may be tried again."""
+    errors = [each for each in results if isinstance(each, BaseException)]
+    for error in errors:
+        if isinstance(error, CopiesLost) or not isinstance(error, Unavailable):
+            raise error
+    for error in errors:
+        raise error
 
 
 def every_copy(_copy: Copy) -> bool:
@@ -32,7 +54,7 @@ class Opening:
     """A source and the copies in hand.
 
     ``wanted``: which copies are looked at at all; ``holds_back``: of which queues nothing may be
-    restored.
+    restored; ``once``: each copy is looked at once, none is held to be looked at again.
     """
 
     def __init__(
@@ -46,17 +68,20 @@ class Opening:
         wanted: Callable[[Copy], bool] = every_copy,
         rate: Rate | None = None,
         dry: bool = False,
+        once: bool = False,
         holds_back: Callable[[RedisQueue], bool] = nothing,
     ) -> None:
         settings = stores.settings
         self.source = source
-        self.holdings = Holdings()
+        self.holdings = Holdings(once=once)
         self.fences = Fences(stores.publisher, queue)
         self._stores = stores
         self._queue = queue
         self._queues = queues
         self._wanted = wanted
         self._dry = dry
+        # Nobody else may say no to a restore: then Redis needs no look of its own before.
+        self._at_once = once and not dry
         self._home = Home(settings.env, stores.ledger.identity, settings.adopt_ledger)
         self._actions = Actions(
             stores, source, self.holdings, notes, rate or Rate(), dry=dry, holds_back=holds_back
@@ -64,16 +89,16 @@ class Opening:
         self._refreshing = Refreshing(stores, source, self.holdings)
         self._must_catch_up = False
         self._before_fence = 0
+        self._taking = asyncio.Lock()
 
     @property
     def fence_passed(self) -> bool:
         """Whether the fence was received and all received before it looked at to the end."""
-        return (
-            self.fences.seen
-            and not self._must_catch_up
-            and self._before_fence <= 0
-            and self.holdings.settled
-        )
+        return self._fence_received and self.holdings.settled
+
+    @property
+    def _fence_received(self) -> bool:
+        return self.fences.seen and not self._must_catch_up and self._before_fence <= 0
 
     async def take(self, max_n: int, wait_ms: int) -> int:
         """Bring in what has arrived; returns how many messages that were.
@@ -83,17 +108,70 @@ class Opening:
             Fatal: a copy belongs to another system.
             Unavailable: the broker is away.
         """
+        taken, _ = await self._take(max_n, wait_ms)
+        return taken
+
+    async def take_and_look(self, max_n: int, wait_ms: int, looked: Callable[[], None]) -> int:
+        """``take`` and ``look`` at once, asking the ledger about everything, until nothing comes.
+
+        Several batches are in hand at a time; ``looked`` is called after each. Ends also behind
+        the fence, and where a store gives no answer. Returns how many messages came.
+
+        Raises:
+            As ``take`` and ``look`` do; what was not looked at stays new.
+        """
+        stream = _Stream()
+
+        async def work() -> None:
+            while not stream.ended and (copies := await self._next(stream, max_n, wait_ms)):
+                answered = await self._look_at(copies, ask_all=True)
+                await self._actions.clear_suspects()
+                looked()
+                stream.ended |= not answered
+
+        async def until_it_fails() -> None:
+            try:
+                await work()
+            except BaseException:
+                stream.ended = True
+                raise
+
+        ended = await asyncio.gather(
+            *(until_it_fails() for _ in range(AT_ONCE)), return_exceptions=True
+        )
+        _raise_the_worst(ended)
+        return stream.taken
+
+    async def _next(self, stream: "_Stream", max_n: int, wait_ms: int) -> Sequence[Held]:
+        """The next batch with copies in it; none: the stream has ended."""
+        async with self._taking:
+            while not stream.ended:
+                if self._fence_received:
+                    break
+                await self._reach(settled=True)
+                taken, copies = await self._take(max_n, wait_ms)
+                stream.taken += taken
+                if copies:
+                    return copies
+                if not taken:
+                    break
+                if self.holdings.suspects:
+                    await self._actions.clear_suspects()
+            stream.ended = True
+        return ()
+
+    async def _take(self, max_n: int, wait_ms: int) -> tuple[int, list[Held]]:
         deliveries = await self.source.batch(max_n, wait_ms)
         if deliveries:
             self.fences.moved()
         arrivals = sort(deliveries, self._home)
-        self._take_in(arrivals)
+        copies = self._take_in(arrivals)
         self._before_fence -= len(deliveries)
         await self._pass_fences(arrivals)
         if self._must_catch_up:
             self._before_fence = await self.source.catch_up()
             self._must_catch_up = False
-        return len(deliveries)
+        return len(deliveries), copies
 
     async def look(self, *, ask_all: bool) -> None:
         """Look at what is new, and put suspects away.
@@ -120,22 +198,36 @@ class Opening:
 
     async def _look_at(self, copies: Sequence[Held], *, ask_all: bool) -> bool:
         for part in parts(copies, PART):
-            verdicts = await look(self._stores.ledger, part, ask_all=ask_all)
-            await self._actions.act(part, verdicts)
+            at_once = ask_all and self._at_once
+            rest = await self._restore_at_once(part) if at_once else part
+            verdicts = await look(self._stores.ledger, rest, ask_all=ask_all)
+            await self._actions.act(rest, verdicts)
             if UNKNOWN in verdicts:
                 # The ledger is away: not to wait for its deadline with each part.
                 return False
         return True
 
+    async def _restore_at_once(self, copies: Sequence[Held]) -> Sequence[Held]:
+        """Bring back what by the ledger's word may not go; returns the others."""
+        verdicts = await look_in_ledger(self._stores.ledger, copies)
+        await self._actions.act(
+            [copy for copy, verdict in zip(copies, verdicts, strict=True) if verdict is not None],
+            [verdict for verdict in verdicts if verdict is not None],
+        )
+        return [copy for copy, verdict in zip(copies, verdicts, strict=True) if verdict is None]
+
     async def reach_for_fence(self) -> None:
-        """Widen a full window behind which the fence may lie.
+        """Widen a full window behind which the fence may lie, once all of it was looked at.
 
         Raises:
             Unavailable: the broker is away.
         """
+        await self._reach(settled=self.holdings.settled)
+
+    async def _reach(self, *, settled: bool) -> None:
         source = self.source
         full = source.held >= source.window and not source.waiting
-        if self.fences.waiting and full and self.holdings.settled:
+        if self.fences.waiting and full and settled:
             await source.grow()
 
     async def publish_fence(self) -> None:
@@ -151,14 +243,18 @@ class Opening:
         """Give everything back; whether it was seen ready in the queue."""
         return await self.source.hand_back()
 
-    def _take_in(self, arrivals: Arrivals) -> None:
+    def _take_in(self, arrivals: Arrivals) -> list[Held]:
         now_s = time.monotonic()
-        for delivery, copy in arrivals.copies:
-            if self._wanted(copy):
-                queue = self._queues.of(copy.envelope.queue_name)
-                self.holdings.add(held(delivery, copy, queue, now_s))
+        copies = [
+            held(delivery, copy, self._queues.of(copy.envelope.queue_name), now_s)
+            for delivery, copy in arrivals.copies
+            if self._wanted(copy)
+        ]
+        for each in copies:
+            self.holdings.add(each)
         for delivery, message in arrivals.unreadable:
             self.holdings.suspect(self._suspect(delivery, message))
+        return copies
 
     async def _pass_fences(self, arrivals: Arrivals) -> None:
         own = [delivery for delivery, fence in arrivals.fences if self.fences.note(fence.run_id)]

@@ -26,6 +26,8 @@ class Rate:
         for start in range(0, len(items), size):
             part = items[start : start + size]
             now = time.monotonic()
-            await asyncio.sleep(max(0.0, self._free_s - now))
-            self._free_s = max(self._free_s, now) + len(part) / self._per_second
+            at = max(self._free_s, now)
+            # Before waiting: others may ask meanwhile.
+            self._free_s = at + len(part) / self._per_second
+            await asyncio.sleep(at - now)
             yield part

@@ -1,5 +1,6 @@
 """The report of a rehydrate run: what was found, in numbers, and the exit code. Pure."""
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -121,22 +122,27 @@ class Tally:
 
     def __init__(self) -> None:
         self._left: Counter[str] = Counter()
-        self._restored: set[TaskKey] = set()
-        self._again: set[TaskKey] = set()
+        # Hashes of the tasks' names: eight bytes each, where a million names would take 200 MB.
+        self._restored = array("q")
+        self._earlier: set[int] = set()
+        self._again: set[int] = set()
         self._present = 0
 
     def begin_pass(self) -> None:
         """Everything that is in the queue comes anew."""
         self._present = 0
-        self._again = set(self._restored)
+        self._earlier = set(self._restored)
+        self._again = set(self._earlier)
 
     def note(self, key: TaskKey, outcome: str) -> None:
         """A copy was looked at to the end."""
         if outcome == "restored":
-            self._restored.add(key)
-            self._again.discard(key)
-        elif outcome == "present" and key in self._again:
-            self._again.discard(key)
+            number = hash(key)
+            if number not in self._earlier:
+                self._restored.append(number)
+            self._again.discard(number)
+        elif outcome == "present" and self._again and hash(key) in self._again:
+            self._again.discard(hash(key))
         elif outcome == "present":
             self._present += 1
         else:

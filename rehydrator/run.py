@@ -178,6 +178,7 @@ class QueueRun:
             wanted=self._request.wants,
             rate=self._rate,
             dry=self._request.dry_run,
+            once=True,
         )
 
     async def _until_alone(self) -> None:
@@ -202,19 +203,23 @@ class QueueRun:
     async def _look_at_all(self, opening: Opening) -> None:
         moved_s = time.monotonic()
         while not opening.fence_passed:
-            if not opening.holdings.settled or await opening.take(BATCH, WAIT_MS):
-                moved_s = time.monotonic()
-            elif time.monotonic() - moved_s > self._patience.stores_s:
-                raise Incomplete(
-                    f"RabbitMQ takes or brings no fence of queue {self._queue}: has it an alarm?"
-                    " Run this again when it is over."
-                )
             try:
-                await opening.look(ask_all=True)
+                if not opening.holdings.settled:
+                    # Left over from a try that failed.
+                    await opening.look(ask_all=True)
+                    moved_s = time.monotonic()
+                elif await opening.take_and_look(BATCH, WAIT_MS, self._told):
+                    moved_s = time.monotonic()
+                elif time.monotonic() - moved_s > self._patience.stores_s:
+                    raise Incomplete(
+                        f"RabbitMQ takes or brings no fence of queue {self._queue}: has it an"
+                        " alarm? Run this again when it is over."
+                    )
             except (CopiesLost, StaleGeneration):
                 raise
             except Unavailable as error:
                 await self._failed(error)
+                moved_s = time.monotonic()
                 continue
             finally:
                 self._told()

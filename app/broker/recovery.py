@@ -1,8 +1,8 @@
 """The rehydrator's verbs: inspect, restore, refresh."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
 from app.broker.connection import Argument, RedisConnection
 from app.broker.intake import lane_of
@@ -18,6 +18,15 @@ class Standing:
     standing: Literal["present", "displaced", "settled", "absent"]
     run: int
     request_digest: str
+
+
+Restored = Literal["restored", "present", "settled", "conflict"]
+_RESTORED: Final[Mapping[bytes, Restored]] = {
+    b"restored": "restored",
+    b"present": "present",
+    b"settled": "settled",
+    b"conflict": "conflict",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +57,18 @@ class Recovery:
 
     async def inspect(self, token: str, task_ids: Sequence[str]) -> list[Standing]:
         """How tasks stand here."""
-        keys = self._keys
+        keys, task = self._keys, self._keys.task("")
         names = [keys.generation, *keys.lanes, keys.delayed]
-        names += [keys.task(task_id) for task_id in task_ids]
+        names += [task + task_id for task_id in task_ids]
         replies = await self._redis.script("inspect", names, [token, *task_ids])
         return [
             Standing(cast(Any, standing.decode()), int(run), digest.decode())
             for standing, run, digest in replies
         ]
 
-    async def restore(
-        self, token: str, restores: Sequence[Restore]
-    ) -> list[Literal["restored", "present", "settled", "conflict"]]:
+    async def restore(self, token: str, restores: Sequence[Restore]) -> list[Restored]:
         """Create what is absent, of a lower run, or without its place; suspect and mirrored."""
-        keys = self._keys
+        keys, task = self._keys, self._keys.task("")
         names = [keys.generation, *keys.lanes, keys.delayed, keys.retrying]
         arguments: list[Argument] = [
             token,
@@ -71,7 +78,7 @@ class Recovery:
         ]
         for each in restores:
             envelope = each.envelope
-            names.append(keys.task(envelope.task_id))
+            names.append(task + envelope.task_id)
             arguments += (
                 envelope.task_id,
                 envelope.run,
@@ -83,7 +90,7 @@ class Recovery:
                 envelope.raw,
             )
         replies = await self._redis.script("restore", names, arguments)
-        return [cast(Any, reply.decode()) for reply in replies]
+        return [_RESTORED[reply] for reply in replies]
 
     async def refresh(self, token: str, copies: Sequence[Refresh]) -> list[str | None]:
         """Journal tasks again: the journal id to wait for, None where the task is not open."""

@@ -21,47 +21,45 @@ local function clear(key, hash, id)
   redis.call('DEL', key)
 end
 
-local function place(key, a, attempt)
-  local due = tonumber(a.due)
-  if due > now then
-    redis.call('ZADD', KEYS[5], due, a.id)
-    if attempt > 0 then redis.call('SADD', KEYS[6], a.id) end
+-- i: where the task's arguments begin. One HSET: a call costs more than a field.
+local function create(key, i, attempt)
+  local id, run, lane, due, envelope = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 5], ARGV[i + 7]
+  if tonumber(due) > now then
+    redis.call('ZADD', KEYS[5], due, id)
+    if attempt > 0 then redis.call('SADD', KEYS[6], id) end
     redis.call('HSET', key, 'state', attempt > 0 and ARGV[4] or ARGV[3], 'place', 'delayed',
-      'due', due, 'envelope', a.envelope)
+      'run', run, 'attempt', attempt, 'lane', lane, 'mirrored', 1, 'digest', ARGV[i + 3],
+      'fresh', 0, 'suspect', 1, 'accepted', ARGV[i + 6], 'due', due, 'envelope', envelope)
   else
-    local entry = add_ready(KEYS[1 + tonumber(a.lane)], a.id, a.run, 0, a.envelope)
-    redis.call('HSET', key, 'state', ARGV[2], 'place', 'ready', 'entry', entry)
+    local entry = add_ready(KEYS[1 + tonumber(lane)], id, run, 0, envelope)
+    redis.call('HSET', key, 'state', ARGV[2], 'place', 'ready',
+      'run', run, 'attempt', attempt, 'lane', lane, 'mirrored', 1, 'digest', ARGV[i + 3],
+      'fresh', 0, 'suspect', 1, 'accepted', ARGV[i + 6], 'entry', entry)
   end
+  return 'restored'
 end
 
-local function restore(key, a)
-  local hash, fields = {}, {'run', 'digest', 'place', 'lane', 'entry', 'attempt', 'cancel'}
-  for i, value in ipairs(redis.call('HMGET', key, unpack(fields))) do hash[fields[i]] = value end
-  local attempt = tonumber(a.attempt)
-  if hash.run then
-    if hash.digest ~= a.digest then return 'conflict' end
-    if tonumber(hash.run) > tonumber(a.run) then
-      return hash.place == '' and 'settled' or 'present'
-    end
-    if tonumber(hash.run) == tonumber(a.run) then
-      if hash.place == '' then return 'settled' end
-      if placed(hash, a.id) then return 'present' end
-      attempt = math.max(attempt, tonumber(hash.attempt or 0))
-    end
-    clear(key, hash, a.id)
+local function replace(key, i, known)
+  local hash, fields = {run = known}, {'digest', 'place', 'lane', 'entry', 'attempt', 'cancel'}
+  for n, value in ipairs(redis.call('HMGET', key, unpack(fields))) do hash[fields[n]] = value end
+  local id, run, attempt = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 4])
+  if hash.digest ~= ARGV[i + 3] then return 'conflict' end
+  if tonumber(known) > tonumber(run) then return hash.place == '' and 'settled' or 'present' end
+  if tonumber(known) == tonumber(run) then
+    if hash.place == '' then return 'settled' end
+    if placed(hash, id) then return 'present' end
+    attempt = math.max(attempt, tonumber(hash.attempt or 0))
   end
-  place(key, a, attempt)
-  redis.call('HSET', key, 'run', a.run, 'attempt', attempt, 'lane', a.lane, 'mirrored', 1,
-    'digest', a.digest, 'fresh', 0, 'suspect', 1, 'accepted', a.accepted)
-  if hash.cancel and hash.run == a.run then redis.call('HSET', key, 'cancel', 1) end
+  clear(key, hash, id)
+  create(key, i, attempt)
+  if hash.cancel and known == run then redis.call('HSET', key, 'cancel', 1) end
   return 'restored'
 end
 
 local answers = {}
-for i = 5, #ARGV, 8 do
-  local n = #answers + 1
-  answers[n] = restore(KEYS[6 + n], {id = ARGV[i], run = ARGV[i + 1], lane = ARGV[i + 2],
-    digest = ARGV[i + 3], attempt = ARGV[i + 4], due = ARGV[i + 5], accepted = ARGV[i + 6],
-    envelope = ARGV[i + 7]})
+for n = 1, #KEYS - 6 do
+  local key, i = KEYS[6 + n], 8 * n - 3
+  local known = redis.call('HGET', key, 'run')
+  answers[n] = known and replace(key, i, known) or create(key, i, tonumber(ARGV[i + 4]))
 end
 return answers
