@@ -214,27 +214,36 @@ class Game:
         Raises:
             StackError: it failed.
         """
-        self.say("Running: lifeboat rehydrate")
-        process = await self.start_rehydrate()
-        try:
-            async with asyncio.timeout(COMMAND_WITHIN_S):
-                out, errors = await process.communicate()
-        except TimeoutError as error:
-            process.kill()
-            raise StackError(f"lifeboat rehydrate took over {COMMAND_WITHIN_S:.0f} s.") from error
-        if process.returncode:
-            words = errors.decode(errors="replace")[-800:]
-            raise StackError(f"lifeboat rehydrate ended with {process.returncode}: {words}")
-        report = orjson.loads(out)
+        report = await self.run("rehydrate")
         self.reports.append(report)
         self.say(f"The command: {_words({name: report[name] for name in COUNTED})}.")
         service = await checker.restored_by_service(self.system.services["rehydrator"].url)
         self.say(f"The standing rehydrator, which was there first, had restored {service:,}.")
 
-    async def start_rehydrate(self, *options: str) -> asyncio.subprocess.Process:
-        """The command, under way."""
+    async def run(self, command: str) -> dict[str, Any]:
+        """Run a command of ``lifeboat`` with ``--json``; its document.
+
+        Raises:
+            StackError: it failed or took too long.
+        """
+        self.say(f"Running: lifeboat {command}")
+        process = await self.start_command(command)
+        try:
+            async with asyncio.timeout(COMMAND_WITHIN_S):
+                out, errors = await process.communicate()
+        except TimeoutError as error:
+            process.kill()
+            raise StackError(f"lifeboat {command} took over {COMMAND_WITHIN_S:.0f} s.") from error
+        if process.returncode:
+            words = errors.decode(errors="replace")[-800:]
+            raise StackError(f"lifeboat {command} ended with {process.returncode}: {words}")
+        document: dict[str, Any] = orjson.loads(out)
+        return document
+
+    async def start_command(self, command: str, *options: str) -> asyncio.subprocess.Process:
+        """One, under way."""
         return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "app.cli", "rehydrate", "--json", *options,
+            sys.executable, "-m", "app.cli", command, "--json", *options,
             env={**os.environ, **self.environment},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

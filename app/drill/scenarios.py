@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.clock import monotonic_ms
+from app.drill.copies import rabbitmq_queue_deleted, rabbitmq_queue_full
+from app.drill.damage import redis_key_loss, redis_stream_loss, redis_tail_loss
 from app.drill.failover import redis_stale_failover
 from app.drill.game import ALL_KINDS, Game
 from app.drill.nodes import rabbitmq_node_loss, rabbitmq_quorum_loss
+from app.drill.wipes import WIPES, redis_wipes
 from app.stack.process import StackError, until
 
 DOWN_MS: Final = 5_000
@@ -88,7 +91,7 @@ async def rehydrator_kill(game: Game, share: int) -> None:
     await game.inject("redis wiped, the standing rehydrator killed", in_flight, wipe)
     # What is submitted now is no restored task.
     await game.until_accepted(share)
-    command = await game.start_rehydrate(f"--rate={SLOW_RATE}")
+    command = await game.start_command("rehydrate", f"--rate={SLOW_RATE}")
     restored = await game.until_restored(RESTORED_LEAST)
 
     async def kill() -> None:
@@ -155,16 +158,28 @@ async def rabbitmq_alarm(game: Game, share: int) -> None:
 
 async def random_faults(game: Game, share: int) -> None:
     """Three different faults one after another, chosen by the seed."""
-    able = [name for name in MIXED if game.stack.mongo or name != "mongo-restart"]
+    able = [name for name in MIXED if name not in _impossible(game)]
     chosen = random.Random(game.plan.seed).sample(able, RANDOM_FAULTS)
     game.say(f"Seed {game.plan.seed} chose {', '.join(chosen)}.")
     for name in chosen:
         await SCENARIOS[name].act(game, share // RANDOM_FAULTS)
 
 
+def _impossible(game: Game) -> set[str]:
+    """What these servers cannot play."""
+    without_mongo = set() if game.stack.mongo else {"mongo-restart"}
+    # Its append-only file is not seen from here.
+    contained = {"redis-tail-loss"} if game.stack.redis.source.image else set()
+    return without_mongo | contained
+
+
 SCENARIOS: Final = {
     "redis-wipe": Scenario("Redis dies and all its data is gone", redis_wipe),
     "redis-restart": Scenario("Redis dies and comes back with its data", redis_restart),
+    "redis-wipes": Scenario("Redis is wiped fifty times", redis_wipes, WIPES),
+    "redis-tail-loss": Scenario("Redis dies and its last seconds are gone", redis_tail_loss),
+    "redis-stream-loss": Scenario("Redis loses one stream", redis_stream_loss),
+    "redis-key-loss": Scenario("Redis loses the keys of a few tasks", redis_key_loss),
     "redis-stale-failover": Scenario(
         "a replica that was behind takes Redis's place", redis_stale_failover, replicated=True
     ),
@@ -175,6 +190,12 @@ SCENARIOS: Final = {
     ),
     "rabbitmq-quorum-loss": Scenario(
         "RabbitMQ loses two of three nodes", rabbitmq_quorum_loss, clustered=True
+    ),
+    "rabbitmq-queue-full": Scenario(
+        "RabbitMQ's queue takes no more for a while", rabbitmq_queue_full
+    ),
+    "rabbitmq-queue-deleted": Scenario(
+        "RabbitMQ's queue is deleted, then Redis is wiped", rabbitmq_queue_deleted, 2
     ),
     "rabbitmq-alarm": Scenario("RabbitMQ takes nothing for want of memory", rabbitmq_alarm),
     "mongo-restart": Scenario(

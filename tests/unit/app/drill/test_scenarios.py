@@ -9,9 +9,10 @@ from app.drill.nodes import longest_gap_ms
 from app.drill.scenarios import MIXED, SCENARIOS
 
 PROMISED = {
-    "redis-wipe", "redis-restart", "redis-stale-failover", "redis-down-accept",
-    "rabbitmq-restart", "rabbitmq-node-loss", "rabbitmq-quorum-loss", "rabbitmq-alarm",
-    "mongo-restart", "worker-kill", "mirror-kill", "rehydrator-kill", "random",
+    "redis-wipe", "redis-wipes", "redis-restart", "redis-tail-loss", "redis-stream-loss",
+    "redis-key-loss", "redis-stale-failover", "redis-down-accept", "rabbitmq-restart",
+    "rabbitmq-node-loss", "rabbitmq-quorum-loss", "rabbitmq-queue-full", "rabbitmq-queue-deleted",
+    "rabbitmq-alarm", "mongo-restart", "worker-kill", "mirror-kill", "rehydrator-kill", "random",
 }  # fmt: skip
 
 

@@ -1,0 +1,60 @@
+"""Redis dies empty-handed, again and again, at moments that the seed chooses."""
+
+import os
+import random
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from redis.asyncio import Redis
+
+from app.drill.game import Game
+
+WIPES: Final = 50
+
+
+async def redis_wipes(game: Game, share: int) -> None:
+    """Fifty times: kill -9, remove the data, start an empty Redis. The service alone restores."""
+    chance = random.Random(game.plan.seed)
+    a_wipe, redis = share // WIPES, game.stack.redis
+    shown: list[tuple[int, float]] = []
+    for number in range(1, WIPES + 1):
+        before = chance.randint(1, max(1, a_wipe))
+        in_flight = await game.at_work(before)
+        # These are under way at the very moment.
+        game.submit(a_wipe - before)
+
+        async def wipe() -> None:
+            with _standing_still(game, "api"):
+                shown.append(await _unmirrored(redis.url))
+                redis.wipe()
+            await redis.start()
+
+        await game.inject(f"redis killed and wiped, {number} of {WIPES}", in_flight, wipe)
+    # What each wipe could have cost is what was without a copy then.
+    game.rpo = sum(tasks for tasks, _ in shown), max(seconds for _, seconds in shown)
+
+
+@contextmanager
+def _standing_still(game: Game, name: str) -> Iterator[None]:
+    """A process that accepts nothing meanwhile, so that what is counted is what is lost."""
+    pid = game.system.services[name].pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+async def _unmirrored(url: str) -> tuple[int, float]:
+    """How many entries wait in the journals, and since how many seconds the oldest."""
+    async with Redis.from_url(url, decode_responses=True) as client:
+        seconds, microseconds = await client.time()
+        now_ms = seconds * 1_000 + microseconds // 1_000
+        count, oldest_ms = 0, now_ms
+        async for journal in client.scan_iter(match="lb:*:journal"):
+            count += await client.xlen(journal)
+            for entry_id, _ in await client.xrange(journal, count=1) or []:
+                oldest_ms = min(oldest_ms, int(str(entry_id).split("-")[0]))
+    return count, (now_ms - oldest_ms) / 1_000
