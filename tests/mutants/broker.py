@@ -98,8 +98,8 @@ MUTANTS = (
         name="a-missing-journal-entry-is-a-mark",
         rule="3",
         file=f"{LUA}/marks.lua",
-        old="(hash[1] == '1' and tonumber(hash[2]) >= tonumber(ARGV[1 + n])) and 1 or 0",
-        new="tonumber(hash[2]) >= tonumber(ARGV[1 + n]) and 1 or 0",
+        old="(hash[1] == '1' and ",
+        new="(",
         tests=(f"{TESTS}/test_journal.py::test_a_journal_that_was_lost_is_no_evidence",),
     ),
     Mutant(

@@ -17,8 +17,8 @@ MUTANTS = (
         name="a-missing-hash-is-a-mark",
         rule="3",
         file="app/task_queue/confirming.py",
-        old="            waiter.answer(standing is not None and standing.is_finished(waiter.run))\n",
-        new="            waiter.answer(True)\n",
+        old="            standing = standings.get(key)\n",
+        new="            standing = standings.get(key)\n            waiter.answer(True)\n",
         tests=(f"{TESTS}/test_evidence.py::test_that_redis_knows_nothing_of_the_task_is_none",),
     ),
     Mutant(
