@@ -58,7 +58,11 @@ def classify(recorded: Marks | None, found: Found) -> Loss:
     behind = _behind_ms(recorded, found, gone)
     renewed = found.token != recorded.token
     if renewed and gone and len(gone) == len(used):
-        return Loss("wiped", tuple(gone))
+        # Set back, and overtaken by new work before anybody looked: only the token tells.
+        is_older = found.previous == recorded.token and any(
+            name in found.streams and found.streams[name].added for name in gone
+        )
+        return Loss("rolled_back" if is_older else "wiped", tuple(gone))
     if recorded.watermark and found.watermark is None:
         gone.append(WATERMARK)
     if behind:
@@ -102,9 +106,10 @@ def sentence(loss: Loss, queue: str) -> str:
         case "tail_lost":
             return f"Redis has lost the last {loss.behind_ms / 1_000:.1f} s of {queue}."
         case "rolled_back":
+            far = f" by {loss.behind_ms / 1_000:.1f} s" if loss.behind_ms else ""
             return (
-                f"Redis was set back by {loss.behind_ms / 1_000:.1f} s in {queue}: an older copy of"
-                " its data, or a replica that was behind."
+                f"Redis was set back{far} in {queue}: an older copy of its data, or a replica that"
+                " was behind."
             )
         case "key_lost":
             return f"Redis has lost keys of {queue} ({', '.join(loss.lost)}), others are there."

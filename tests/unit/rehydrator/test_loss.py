@@ -108,6 +108,17 @@ def test_more_than_a_tail_was_rolled_back():
     assert (lost.kind, lost.behind_ms) == ("rolled_back", TAIL_MS + 1)
 
 
+def test_what_was_rolled_back_and_overtaken_by_new_work_is_told_from_a_wipe():
+    streams = {"journal": mark(-50, 30), "ready:high": mark(-1, 2), "ready:normal": mark(-50, 20)}
+    now = replace(RENEWED, streams=streams, watermark=f"{NOW_MS + 10}-0")
+    lost = classify(RECORDED, now)
+    assert (lost.kind, set(lost.lost)) == ("rolled_back", set(STREAMS))
+    assert "by" not in sentence(lost, "acme/mail").split(":")[0]
+    # Another generation began in between: what is there may be all new.
+    assert classify(RECORDED, replace(now, previous="t3")).kind == "wiped"
+    assert classify(RECORDED, replace(now, streams={})).kind == "wiped"
+
+
 def test_going_back_within_a_generation_is_no_tail():
     assert classify(RECORDED, found(HERE, journal=mark(101, 39))).kind == "rolled_back"
 
