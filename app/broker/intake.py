@@ -154,11 +154,19 @@ class Intake:
         """
         return await list_open(self._redis, self._keys, token, state, cursor, limit)
 
-    async def mirrored(self, token: str, tasks: Sequence[tuple[str, int]]) -> list[bool | None]:
-        """Whether (task id, run) carries the mark of a confirmed copy; None: no such hash."""
+    async def mirrored(
+        self, token: str, tasks: Sequence[tuple[str, int]], digests: Sequence[str] = ()
+    ) -> list[bool | None]:
+        """Whether (task id, run) carries the mark of a confirmed copy; None: no such hash.
+
+        ``digests``: their request digests, so that another request under the id is none either.
+        """
         keys = self._keys
         names = [keys.generation, *(keys.task(task_id) for task_id, _ in tasks)]
-        replies = await self._redis.script("marks", names, [token, *(run for _, run in tasks)])
+        arguments: list[Argument] = [token]
+        for (_, run), digest in zip(tasks, digests or [""] * len(tasks), strict=True):
+            arguments += (run, digest)
+        replies = await self._redis.script("marks", names, arguments)
         return [None if reply < 0 else reply == 1 for reply in replies]
 
     async def mark_cancel(self, token: str, task_id: str) -> tuple[int, str, bool] | None:

@@ -1,8 +1,8 @@
 """Waiting for ``mirrored``: one registry of waiters a queue, one gathered look a wake-up.
 
-Only positive evidence counts (rule 3): the mark in the task's hash, or a finished record in
-the ledger. An announced watermark merely says when to look; so does the clock, in case an
-announcement was lost.
+Only positive evidence counts (rule 3), and of the very request that waits (rule 10): the mark in
+the task's hash, or a finished record in the ledger. An announced watermark merely says when to
+look; so does the clock, in case an announcement was lost.
 """
 
 import asyncio
@@ -34,6 +34,7 @@ class _Waiter:
     token: str
     task_id: str
     run: int
+    request_digest: str
     position: Position
     reached: asyncio.Future[bool]
 
@@ -60,13 +61,19 @@ class Confirmations:
         self._without_lease = 0
 
     async def wait(
-        self, token: str, task_id: str, run: int, journal_id: str, within_ms: int
+        self,
+        token: str,
+        task_id: str,
+        run: int,
+        request_digest: str,
+        journal_id: str,
+        within_ms: int,
     ) -> bool:
         """Whether a confirmed copy of the task's run was seen within ``within_ms``.
 
         ``token`` is the generation it was accepted under; ``journal_id`` may be empty.
         """
-        waiter = self._enter(token, task_id, run, journal_id)
+        waiter = self._enter(token, task_id, run, request_digest, journal_id)
         try:
             async with asyncio.timeout(within_ms / 1000):
                 return await waiter.reached
@@ -76,9 +83,12 @@ class Confirmations:
             self._waiting.discard(waiter)
 
     async def wait_for_all(
-        self, token: str, tasks: Sequence[tuple[str, int, str]], within_ms: int
+        self, token: str, tasks: Sequence[tuple[str, int, str, str]], within_ms: int
     ) -> list[bool]:
-        """The same for many tasks at once, each (task id, run, journal id); answers in order."""
+        """The same for many tasks at once; answers in order.
+
+        Each is (task id, run, request digest, journal id).
+        """
         waiters = [self._enter(token, *each) for each in tasks]
         if not waiters:
             return []
@@ -98,9 +108,11 @@ class Confirmations:
         if self._looking is not None:
             await cancel(self._looking)
 
-    def _enter(self, token: str, task_id: str, run: int, journal_id: str) -> _Waiter:
+    def _enter(
+        self, token: str, task_id: str, run: int, request_digest: str, journal_id: str
+    ) -> _Waiter:
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        waiter = _Waiter(token, task_id, run, _position(journal_id), future)
+        waiter = _Waiter(token, task_id, run, request_digest, _position(journal_id), future)
         self._waiting.add(waiter)
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look_while_waited(), name="confirmations")
@@ -144,7 +156,11 @@ class Confirmations:
         open_ones = []
         for token, group in _groups(waiters):
             try:
-                marks = await self._intake.mirrored(token, [(w.task_id, w.run) for w in group])
+                marks = await self._intake.mirrored(
+                    token,
+                    [(w.task_id, w.run) for w in group],
+                    [w.request_digest for w in group],
+                )
             except Unavailable:
                 # Another generation, or no Redis: what was learnt there counts no more.
                 await self._let_ledger_decide(group)
@@ -168,7 +184,8 @@ class Confirmations:
                 open_ones += group
                 continue
             for waiter, standing in zip(group, found, strict=True):
-                if standing.standing == "settled" and standing.run >= waiter.run:
+                is_its = standing.request_digest == waiter.request_digest
+                if standing.standing == "settled" and standing.run >= waiter.run and is_its:
                     waiter.answer(True)
                 else:
                     open_ones.append(waiter)
@@ -184,7 +201,11 @@ class Confirmations:
             standings = {}
         for waiter, key in keys.items():
             standing = standings.get(key)
-            waiter.answer(standing is not None and standing.is_finished(waiter.run))
+            waiter.answer(
+                standing is not None
+                and standing.request_digest == waiter.request_digest
+                and standing.is_finished(waiter.run)
+            )
 
     async def _is_mirror_away(self, token: str) -> bool:
         try:

@@ -92,7 +92,7 @@ class Redriver:
                 " (LIFEBOAT_QUEUE_MAX, LIFEBOAT_UNMIRRORED_MAX): try again later."
             )
         started = [
-            (record.key, each)
+            (record.key, record.request_digest, each)
             for record, each in zip(records, enqueued, strict=True)
             if each.outcome in ("created", "duplicate")
         ]
@@ -109,7 +109,8 @@ class Redriver:
             mirrored=fields.get("mirrored") == "1",
             run=int(fields["run"]),
         )
-        await self._note(queue, await queue.session.token(), [(key, here)])
+        digest = fields.get("digest", "")
+        await self._note(queue, await queue.session.token(), [(key, digest, here)])
 
     async def discard_many(self, queue: OpenQueue, records: Sequence[LedgerRecord]) -> int:
         """End parked tasks of one queue for good; how many are discarded now."""
@@ -138,28 +139,28 @@ class Redriver:
         return envelope
 
     async def _note(
-        self, queue: OpenQueue, token: str, started: Sequence[tuple[TaskKey, Enqueued]]
+        self, queue: OpenQueue, token: str, started: Sequence[tuple[TaskKey, str, Enqueued]]
     ) -> None:
         """Let the old records go where the next runs have their copies."""
         if not self._mirrored:
             return
         open_ones = [
-            (key.task_id, each.run, each.journal_id)
-            for key, each in started
+            (key.task_id, each.run, digest, each.journal_id)
+            for key, digest, each in started
             if not each.mirrored and each.state in OPEN
         ]
         confirmed = await self._confirm(queue, token, open_ones)
         noted = [
-            (key, each.run) for key, each in started if each.mirrored or key.task_id in confirmed
+            (key, each.run) for key, _, each in started if each.mirrored or key.task_id in confirmed
         ]
         if noted:
             await self._ledger.note_redriven(noted)
 
     async def _confirm(
-        self, queue: OpenQueue, token: str, tasks: Sequence[tuple[str, int, str]]
+        self, queue: OpenQueue, token: str, tasks: Sequence[tuple[str, int, str, str]]
     ) -> set[str]:
         reached = await queue.confirmations.wait_for_all(token, tasks, self._confirm_timeout_ms)
-        return {task_id for (task_id, _, _), yes in zip(tasks, reached, strict=True) if yes}
+        return {task_id for (task_id, *_), yes in zip(tasks, reached, strict=True) if yes}
 
 
 def is_redriven(record: LedgerRecord, sighting: Sighting | None) -> bool:

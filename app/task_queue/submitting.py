@@ -184,6 +184,7 @@ class Submitter:
             accepted.token,
             prepared.envelope.task_id,
             accepted.run,
+            prepared.envelope.request_digest,
             accepted.journal_id,
             self._confirm_timeout_ms,
         )
@@ -204,7 +205,12 @@ class Submitter:
         ]
         if waiting:
             tasks = [
-                (group[place].envelope.task_id, accepted[place].run, accepted[place].journal_id)
+                (
+                    group[place].envelope.task_id,
+                    accepted[place].run,
+                    group[place].envelope.request_digest,
+                    accepted[place].journal_id,
+                )
                 for place in waiting
             ]
             reached = await queue.confirmations.wait_for_all(

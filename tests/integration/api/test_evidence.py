@@ -2,12 +2,14 @@
 
 import asyncio
 
+import orjson
 import pytest
 
 from tests.integration.api.conftest import NOWHERE
 from tests.support.eventually import eventually
 
 PAST_EVERY_ENTRY = "9999999999999-0"
+ANOTHERS_DIGEST = "f" * 64
 
 
 @pytest.fixture
@@ -53,6 +55,21 @@ async def test_a_finished_record_is_as_good_as_a_copy(waiting, stores, lose):
     await stores.record(fields[b"envelope"])
     await lose(stores)
     assert await reached(waiting) == "mirrored"
+
+
+@pytest.mark.parametrize("lose", [the_task_is_lost, everything_is_lost])
+async def test_the_finished_record_of_another_request_under_the_id_is_none(waiting, stores, lose):
+    (_, fields), *_ = await stores.redis.redis.xrange(stores.keys().journal)
+    other = {**orjson.loads(fields[b"envelope"]), "requestDigest": ANOTHERS_DIGEST}
+    await stores.record(orjson.dumps(other))
+    await lose(stores)
+    assert await reached(waiting) == "fast"
+
+
+async def test_the_mark_of_another_request_under_the_id_is_none(waiting, stores):
+    task = stores.keys().task("t1")
+    await stores.redis.redis.hset(task, mapping={"digest": ANOTHERS_DIGEST, "mirrored": 1})
+    assert await reached(waiting) == "fast"
 
 
 async def test_the_mark_is(waiting, stores):

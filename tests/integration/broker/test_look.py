@@ -55,3 +55,11 @@ async def test_the_mark_of_a_lower_run_is_none_for_a_later_one(broker):
         True,
         False,
     ]
+
+
+async def test_the_mark_of_another_request_is_none(broker):
+    task = envelope()
+    await broker.restore(task)
+    own, others = task.request_digest, envelope(payload={"to": "y"}).request_digest
+    for digest, mark in ((own, True), (others, None)):
+        assert await broker.intake.mirrored(broker.token, [("a", 1)], [digest]) == [mark]
