@@ -57,17 +57,19 @@ def classify(recorded: Marks | None, found: Found) -> Loss:
     gone = [name for name, mark in used.items() if _began_anew(mark, found.streams.get(name))]
     behind = _behind_ms(recorded, found, gone)
     renewed = found.token != recorded.token
-    if renewed and gone and len(gone) == len(used):
-        # Set back, and overtaken by new work before anybody looked: only the token tells.
-        is_older = found.previous == recorded.token and any(
-            name in found.streams and found.streams[name].added for name in gone
-        )
-        return Loss("rolled_back" if is_older else "wiped", tuple(gone))
+    # Set back, and overtaken by new work before anybody looked: only the token tells.
+    is_overtaken = found.previous == recorded.token != found.token and any(
+        name in found.streams and found.streams[name].added for name in gone
+    )
+    if renewed and gone and len(gone) == len(used) and not is_overtaken:
+        return Loss("wiped", tuple(gone))
     if recorded.watermark and found.watermark is None:
         gone.append(WATERMARK)
     if behind:
         is_tail = renewed and max(behind) <= TAIL_MS
         return Loss("tail_lost" if is_tail else "rolled_back", tuple(gone), max(behind))
+    if is_overtaken:
+        return Loss("rolled_back", tuple(gone))
     if renewed and used and not found.previous:
         gone.append(GENERATION)
     return Loss("key_lost", tuple(gone)) if gone else SAME

@@ -114,6 +114,8 @@ def test_what_was_rolled_back_and_overtaken_by_new_work_is_told_from_a_wipe():
     lost = classify(RECORDED, now)
     assert (lost.kind, set(lost.lost)) == ("rolled_back", set(STREAMS))
     assert "by" not in sentence(lost, "acme/mail").split(":")[0]
+    one = classify(RECORDED, found(RENEWED, journal=mark(-50, 30)))
+    assert (one.kind, one.lost) == ("rolled_back", ("journal",))
     # Another generation began in between: what is there may be all new.
     assert classify(RECORDED, replace(now, previous="t3")).kind == "wiped"
     assert classify(RECORDED, replace(now, streams={})).kind == "wiped"
