@@ -3,7 +3,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.stamp
 
-.PHONY: setup demo test mutants check up fmt docs lock matrix-setup matrix test-newer
+.PHONY: setup demo test mutants check up fmt docs lock guarantees matrix-setup matrix test-newer
 
 setup: $(STAMP)
 	@$(PY) -m app.stack install
@@ -52,6 +52,10 @@ fmt: $(STAMP)
 
 docs: $(STAMP)
 	@$(PY) -m app.cli.references
+
+# Plays what the page of measured guarantees rests on, then writes the page; takes about an hour.
+guarantees: setup
+	@$(PY) -m app.drill.measure && $(MAKE) --no-print-directory docs
 
 lock: $(STAMP)
 	@$(VENV)/bin/pip-compile -q --extra dev --generate-hashes --no-emit-index-url \

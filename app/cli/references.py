@@ -17,6 +17,7 @@ from app.broker.keys import GROUP, QueueKeys, workers_key
 from app.cli.http_reference import http_page
 from app.cli.main import COMMANDS, application
 from app.cli.markdown import page, table
+from app.cli.measured_reference import measured_page
 from app.metrics import Metrics
 from app.names import QueueName
 from app.settings import Settings
@@ -243,6 +244,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "redis-keys.md": redis_page,
     "http-api.md": http_page,
     "cli.md": cli_page,
+    "measured-guarantees.md": measured_page,
 }
 """File name under ``docs/reference`` -> what writes it."""
 

@@ -39,19 +39,28 @@ def kept(document: Mapping[str, Any]) -> bytes:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit 1 unless every verdict is ok; what is not ok is not kept."""
     given = _options(arguments)
-    failed = 0
     given.out.mkdir(parents=True, exist_ok=True)
+    played = rounds(given.scenario or SCENARIOS, given.durability, given.pair, given.seed)
+    failed = 0
     with tempfile.TemporaryDirectory(prefix="lifeboat-measure-") as folder:
-        for each in rounds(given.scenario or SCENARIOS, given.durability, given.pair, given.seed):
-            outcome = play(each, given.tasks, given.root, Path(folder))
-            print(*outcome.row, each.durability, outcome.words, file=sys.stderr, flush=True)
-            if outcome.verdict != "ok":
-                failed += 1
-                continue
-            printed = orjson.loads((Path(folder) / f"{each.name}.json").read_bytes())
-            (given.out / f"{each.name}.json").write_bytes(kept(printed))
+        try:
+            for each in played:
+                failed += not _keep(each, given, Path(folder))
+        except KeyboardInterrupt:
+            print("Interrupted: what has been played is kept.", file=sys.stderr)
     print(f"Kept in {given.out}; not ok and not kept: {failed}. `make docs` writes the table.")
     return int(failed > 0)
+
+
+def _keep(played: Round, given: argparse.Namespace, folder: Path) -> bool:
+    """Play one and keep its result if it is ok; whether it is."""
+    outcome = play(played, given.tasks, given.root, folder)
+    print(*outcome.row, played.durability, outcome.words, file=sys.stderr, flush=True)
+    if outcome.verdict != "ok":
+        return False
+    printed = orjson.loads((folder / f"{played.name}.json").read_bytes())
+    (given.out / f"{played.name}.json").write_bytes(kept(printed))
+    return True
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
