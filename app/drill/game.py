@@ -1,7 +1,6 @@
 """One game: private servers, Lifeboat's processes, the world outside, and what is done to them."""
 
 import asyncio
-import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,10 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
-
 from app.clock import monotonic_ms, now_ms
-from app.drill import checker
+from app.drill import checker, commands
 from app.drill.load import QUEUE, tasks
 from app.drill.producers import Producers
 from app.drill.verdict import Fault
@@ -27,7 +24,6 @@ RECEIVER_WITHIN_MS: Final = 15_000
 IN_FLIGHT_WITHIN_MS: Final = 20_000
 ALL_WITHIN_MS: Final = 1_000
 QUEUE_ON_DISK_WITHIN_MS: Final = 30_000
-COMMAND_WITHIN_S: Final = 120.0
 COUNTED: Final = ("seen", "restored", "present", "finished", "quarantined")
 SETTINGS: Final = {
     # Loopback is where the drill's receiver lives.
@@ -227,27 +223,11 @@ class Game:
             StackError: it failed or took too long.
         """
         self.say(f"Running: lifeboat {command}")
-        process = await self.start_command(command)
-        try:
-            async with asyncio.timeout(COMMAND_WITHIN_S):
-                out, errors = await process.communicate()
-        except TimeoutError as error:
-            process.kill()
-            raise StackError(f"lifeboat {command} took over {COMMAND_WITHIN_S:.0f} s.") from error
-        if process.returncode:
-            words = errors.decode(errors="replace")[-800:]
-            raise StackError(f"lifeboat {command} ended with {process.returncode}: {words}")
-        document: dict[str, Any] = orjson.loads(out)
-        return document
+        return await commands.run(command, self.environment)
 
     async def start_command(self, command: str, *options: str) -> asyncio.subprocess.Process:
         """One, under way."""
-        return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "app.cli", command, "--json", *options,
-            env={**os.environ, **self.environment},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
+        return await commands.start(command, self.environment, *options)
 
     async def settle(self, within_ms: int) -> bool:
         """Wait until every accepted task is recorded and no copy is left; False: it was not.

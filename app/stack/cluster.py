@@ -8,8 +8,9 @@ from urllib.parse import quote
 
 import aiohttp
 
+from app.stack.membership import Epmd, Membership, kept_tag
 from app.stack.process import until
-from app.stack.rabbitmq import Epmd, Membership, RabbitMQServer, kept_tag
+from app.stack.rabbitmq import RabbitMQServer
 
 NODES: Final = 3
 JOINED_WITHIN_MS: Final = 60_000

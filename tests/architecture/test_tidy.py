@@ -22,7 +22,7 @@ MAY_READ_ENVIRONMENT = (
     # These start our own processes and hand their environment on.
     "app/bench/ground.py",
     "app/cli/system.py",
-    "app/drill/game.py",
+    "app/drill/commands.py",
     # What a shell wants completed is no setting.
     "app/cli/completion.py",
 )
