@@ -256,4 +256,12 @@ MUTANTS = (
             f"{TESTS}/test_enqueue.py::test_the_same_request_again_is_a_duplicate_and_changes_nothing",
         ),
     ),
+    Mutant(
+        name="the-mark-of-another-request",
+        rule="10",
+        file=f"{LUA}/marks.lua",
+        old=" or (digest ~= '' and hash[3] ~= digest) then",
+        new=" then",
+        tests=(f"{TESTS}/test_look.py::test_the_mark_of_another_request_is_none",),
+    ),
 )

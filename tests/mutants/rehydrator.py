@@ -215,4 +215,32 @@ MUTANTS = (
         new="return False",
         tests=(f"{TESTS}/test_losses.py::test_alert_only_tells",),
     ),
+    Mutant(
+        name="a-run-brings-back-what-is-finished",
+        rule="P3",
+        file="rehydrator/decision.py",
+        old=" or recorded.is_finished(run):",
+        new=":",
+        tests=(
+            f"{DECISION}::test_the_ledger_alone_has_a_copy_restored_just_where_an_empty_redis_would",
+        ),
+    ),
+    Mutant(
+        name="a-run-brings-back-another-request",
+        rule="10",
+        file="rehydrator/decision.py",
+        old="    if _differs(recorded, request_digest) or ",
+        new="    if ",
+        tests=(
+            f"{DECISION}::test_the_ledger_alone_has_a_copy_restored_just_where_an_empty_redis_would",
+        ),
+    ),
+    Mutant(
+        name="a-run-brings-back-what-nobody-could-judge",
+        rule="P3",
+        file="rehydrator/decision.py",
+        old="    if ledger is None:\n        return None\n",
+        new="    if ledger is None:\n        return _AS_NEW\n",
+        tests=(f"{DECISION}::test_the_ledger_alone_has_nothing_restored_unless_it_answers",),
+    ),
 )

@@ -75,4 +75,14 @@ MUTANTS = (
             f"{TESTS}/test_fallback.py::test_an_id_that_could_not_be_checked_is_said_to_be_unchecked",
         ),
     ),
+    Mutant(
+        name="the-record-of-another-request",
+        rule="10",
+        file="app/task_queue/confirming.py",
+        old="                and standing.request_digest == waiter.request_digest\n",
+        new="",
+        tests=(
+            f"{TESTS}/test_evidence.py::test_the_finished_record_of_another_request_under_the_id_is_none",
+        ),
+    ),
 )

@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 from app.broker.recovery import Standing as InRedis
 from app.ledger.records import OpenPart
 from app.ledger.records import Standing as InLedger
-from rehydrator.decision import Ack, Asked, Hold, Quarantine, Restore, decide, needs_ledger
+from rehydrator.decision import (
+    Ack,
+    Asked,
+    Hold,
+    Quarantine,
+    Restore,
+    decide,
+    decide_by_ledger,
+    needs_ledger,
+)
 
 OURS, OTHER = "aa", "bb"
 RUN = 2
@@ -57,6 +66,23 @@ def test_restoring_brings_attempt_and_due_time_from_the_open_record(standing):
     assert judged(redis, in_ledger(part=opened())) == Restore(3, 7_000)
     assert judged(redis, in_ledger(1, part=opened())) == Restore(3, 7_000)
     assert judged(redis, in_ledger(part=opened(phase="started"))) == Restore(3, 0)
+
+
+@pytest.mark.parametrize("finished_run", [0, 1, 2, 3])
+@pytest.mark.parametrize("part", [None, opened(), opened(run=1), opened(phase="started")], ids=str)
+@pytest.mark.parametrize("digest", [OURS, OTHER])
+def test_the_ledger_alone_has_a_copy_restored_just_where_an_empty_redis_would(
+    finished_run, part, digest
+):
+    ledger = in_ledger(finished_run, part=part, digest=digest)
+    verdict = judged(in_redis("absent"), ledger)
+    by_ledger = decide_by_ledger(RUN, OURS, ledger)
+    assert by_ledger == (verdict if isinstance(verdict, Restore) else None)
+
+
+def test_the_ledger_alone_has_nothing_restored_unless_it_answers():
+    assert decide_by_ledger(RUN, OURS, None) is None
+    assert decide_by_ledger(RUN, OURS, NO_RECORD) == Restore(0, 0)
 
 
 @pytest.mark.parametrize("redis", [None, *EVERY_REDIS], ids=str)
