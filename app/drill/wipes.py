@@ -4,7 +4,7 @@ import os
 import random
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Final
 
 from redis.asyncio import Redis
@@ -12,6 +12,8 @@ from redis.asyncio import Redis
 from app.drill.game import Game
 
 WIPES: Final = 50
+LAGS: Final = 0.5
+"""In what share of the wipes the mirror stands still, at ``fast``."""
 
 
 async def redis_wipes(game: Game, share: int) -> None:
@@ -21,17 +23,20 @@ async def redis_wipes(game: Game, share: int) -> None:
     shown: list[tuple[int, float]] = []
     for number in range(1, WIPES + 1):
         before = chance.randint(1, max(1, a_wipe))
-        in_flight = await game.at_work(before)
-        # These are under way at the very moment.
-        game.submit(a_wipe - before)
+        # At fast nobody waits for the mirror: let it lag, or there would be nothing to lose.
+        lags = game.plan.durability == "fast" and chance.random() < LAGS
+        with _standing_still(game, "mirror") if lags else nullcontext():
+            in_flight = await game.at_work(before)
+            # These are under way at the very moment.
+            game.submit(a_wipe - before)
 
-        async def wipe() -> None:
-            with _standing_still(game, "api"):
-                shown.append(await _unmirrored(redis.url))
-                redis.wipe()
-            await redis.start()
+            async def wipe() -> None:
+                with _standing_still(game, "api"):
+                    shown.append(await _unmirrored(redis.url))
+                    redis.wipe()
+                await redis.start()
 
-        await game.inject(f"redis killed and wiped, {number} of {WIPES}", in_flight, wipe)
+            await game.inject(f"redis killed and wiped, {number} of {WIPES}", in_flight, wipe)
     # What each wipe could have cost is what was without a copy then.
     game.rpo = sum(tasks for tasks, _ in shown), max(seconds for _, seconds in shown)
 
