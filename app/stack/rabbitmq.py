@@ -5,6 +5,7 @@ Alone, or one of a cluster on this machine: then it has its number, the cluster'
 
 import asyncio
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,12 +14,13 @@ import aiohttp
 
 from app.stack.container import Container
 from app.stack.membership import Epmd, Membership, kept_tag
-from app.stack.process import ChildProcess, StackError, free_port, kept_port
+from app.stack.process import ChildProcess, StackError, free_port, kept_port, until
 from app.stack.servers import Server
 from app.stack.sources import rabbitmq_source
 
 CONTROL_WITHIN_S: Final = 60
 ANSWER_WITHIN_S: Final = 20
+VHOST_WITHIN_MS: Final = 60_000
 PLUGINS: Final = "[rabbitmq_management, rabbitmq_prometheus].\n"
 
 
@@ -78,13 +80,25 @@ class RabbitMQServer(Server):
             self.epmd.kill9()
 
     async def create_vhost(self, name: str) -> str:
-        """Make a vhost; its AMQP URL."""
-        await self.manage("PUT", f"/api/vhosts/{name}")
-        await self.manage(
-            "PUT",
-            f"/api/permissions/{name}/guest",
-            {"configure": ".*", "write": ".*", "read": ".*"},
-        )
+        """Make a vhost; its AMQP URL.
+
+        Raises:
+            StackError: it could not be made in time.
+        """
+        rights = {"configure": ".*", "write": ".*", "read": ".*"}
+
+        async def is_made() -> bool:
+            # Asking again is harmless, and a cluster that has just joined may be slow to answer.
+            with suppress(aiohttp.ClientError, TimeoutError):
+                await self.manage("PUT", f"/api/vhosts/{name}")
+                await self.manage("PUT", f"/api/permissions/{name}/guest", rights)
+                return True
+            return False
+
+        try:
+            await until(is_made, VHOST_WITHIN_MS, f"{self.name} to make the vhost {name}")
+        except TimeoutError as error:
+            raise StackError(str(error)) from error
         return self.vhost_url(name)
 
     def has_on_disk(self, queue: str) -> bool:
