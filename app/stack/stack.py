@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from app.stack.cluster import RabbitMQCluster
-from app.stack.process import together
+from app.stack.process import StackError, together
 from app.stack.rabbitmq import RabbitMQServer
 from app.stack.replica import RedisReplica
 from app.stack.servers import MongoServer, RedisServer, Server
@@ -85,9 +85,11 @@ class Stack:
                 await self.cluster.until_joined()
             if self.rabbitmq in self.servers:
                 await self.rabbitmq.create_vhost(VHOST)
-        except BaseException:
+        except BaseException as error:
             for server in self.servers:
                 server.kill9()
+            if isinstance(error, TimeoutError):
+                raise StackError(str(error)) from error
             raise
 
     async def stop(self) -> None:
