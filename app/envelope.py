@@ -8,6 +8,8 @@ Lifeboat once wrote, which must decode for ever.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Final
 
 import orjson
@@ -47,13 +49,7 @@ _MEMBERS: Final = (
     ("context", dict),
     ("options", dict),
 )
-_NAMES: Final = (
-    ("taskId", is_task_id),
-    ("type", is_type),
-    ("queue", is_queue),
-    ("tenant", is_queue),
-)
-_POSITIVE: Final = ("run", "acceptedAt")
+_read: Final = itemgetter(*(name for name, _ in _MEMBERS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,28 +194,38 @@ def _decode_v1(raw: bytes, document: dict[str, Any]) -> Envelope:
         # Exact types: orjson makes no others, and a bool is an int to isinstance.
         if type(document.get(name)) is not kind:
             raise EnvelopeError(f"The envelope's member {name} is missing or no {kind.__name__}.")
-    for name, rule in _NAMES:
-        if not rule(document[name]):
-            raise EnvelopeError(f"The envelope's member {name} breaks the rule for its name.")
-    for name in _POSITIVE:
-        if not 1 <= document[name] <= NUMBER_MAX:
+    task_id, type_, queue, tenant, payload, run, digest, at_ms, context, options = _read(document)
+    if not is_task_id(task_id):
+        raise EnvelopeError(_broken_name("taskId"))
+    _check_names(type_, queue, tenant)
+    for name, number in (("run", run), ("acceptedAt", at_ms)):
+        if not 1 <= number <= NUMBER_MAX:
             raise EnvelopeError(f"The envelope's member {name} must be from 1 to {NUMBER_MAX}.")
+    if options:
+        _check_options(options)
+    # By position: names cost a tenth of a decode.
     return Envelope(
-        raw=raw,
-        task_id=document["taskId"],
-        type=document["type"],
-        queue=document["queue"],
-        tenant=document["tenant"],
-        payload=document["payload"],
-        run=document["run"],
-        request_digest=document["requestDigest"],
-        accepted_at_ms=document["acceptedAt"],
-        context=document["context"],
-        options=_options(document["options"]) if document["options"] else {},
+        raw, task_id, type_, queue, tenant, payload, run, digest, at_ms, context, options
     )
 
 
-def _options(options: dict[str, Any]) -> dict[str, Any]:
+@lru_cache(maxsize=512)
+def _check_names(type_: str, queue: str, tenant: str) -> None:
+    """The same few in all envelopes; what is raised is not remembered."""
+    for name, is_sound in (
+        ("type", is_type(type_)),
+        ("queue", is_queue(queue)),
+        ("tenant", is_queue(tenant)),
+    ):
+        if not is_sound:
+            raise EnvelopeError(_broken_name(name))
+
+
+def _broken_name(name: str) -> str:
+    return f"The envelope's member {name} breaks the rule for its name."
+
+
+def _check_options(options: dict[str, Any]) -> None:
     # Those that decide when and how a task runs; a stranger's must not reach the scripts.
     if options.get("priority", DEFAULT_PRIORITY) not in PRIORITIES:
         raise EnvelopeError("The envelope's option priority is none of high, normal, low.")
@@ -229,7 +235,6 @@ def _options(options: dict[str, Any]) -> dict[str, Any]:
     retry = options.get("retry")
     if retry is not None and not _is_retry(retry):
         raise EnvelopeError("The envelope's option retry is not a retry policy.")
-    return options
 
 
 def _is_retry(retry: object) -> bool:

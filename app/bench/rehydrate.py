@@ -56,7 +56,7 @@ async def _open(ground: Ground) -> AsyncIterator[Sides]:
 async def _rehydrate(ground: Ground, count: int) -> float:
     """By the report's own times: the run, without the start of the command."""
     async with ground.place() as place:
-        await _fill(place, count)
+        await fill_with_copies(place, count)
         report = await _report(place)
         if report["restored"] < count:
             raise StackError(f"lifeboat rehydrate restored {report['restored']} of {count} tasks.")
@@ -90,7 +90,7 @@ async def _report(place: Place) -> dict[str, Any]:
 async def _replay(ground: Ground, count: int) -> float:
     """Consume, create what is absent, ack; from the consumer's start to the last ack written."""
     async with ground.place() as place:
-        await _fill(place, count)
+        await fill_with_copies(place, count)
         redis: Redis = place.redis.redis
         create = await redis.script_load(CREATE_IF_ABSENT)
         async with open_raw(place.rabbitmq_url) as raw:
@@ -114,7 +114,7 @@ async def _restore(raw: RawAmqp, redis: Redis, create: str, count: int) -> int:
     return count
 
 
-async def _fill(place: Place, count: int) -> None:
+async def fill_with_copies(place: Place, count: int) -> None:
     """Copies as the mirror writes them, of tasks that Redis does not know."""
     await place.declare_topology()
     async with open_raw(place.rabbitmq_url) as raw:
