@@ -11,7 +11,7 @@ from app.stack.rabbitmq import RabbitMQServer
 from app.stack.roots import NEWER, VARIABLE, chosen_root
 from app.stack.servers import MongoServer, RedisServer
 
-KINDS = {"unit", "integration", "property", "contract", "e2e", "architecture"}
+KINDS = {"unit", "integration", "property", "model", "contract", "e2e", "architecture"}
 
 
 def pytest_collection_modifyitems(items):

@@ -1,0 +1,164 @@
+"""Each rule taken out, one at a time: in the fake of a script, or in the code itself.
+
+Whoever runs histories inside ``taken_out`` must see a promise broken.
+"""
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from unittest.mock import patch
+
+import app.ledger.records
+import app.worker.admission
+import rehydrator.decision
+from app.broker.delivery import Settle
+from app.ledger.records import Standing
+from app.worker.claim import Claim
+from app.worker.outcome import Done
+from app.worker.settler import Settler
+from tests.model import actors
+
+
+def _never_asks():
+    return [
+        patch.object(app.worker.admission, "needs_ask", lambda *_: False),
+    ]
+
+
+def _any_finished_run_counts():
+    return [patch.object(Standing, "is_finished", lambda self, _run: self.finished_run > 0)]
+
+
+def _last_outcome_wins():
+    return [patch.object(app.ledger.records, "finish_wins", lambda *_: True)]
+
+
+def _no_compare_and_set():
+    written = Claim.open_write
+
+    def unchecked(self, phase, **how):
+        return written(self, phase, **{**how, "check": False})
+
+    return [patch.object(Claim, "open_write", unchecked)]
+
+
+def _digests_never_differ():
+    return [patch.object(rehydrator.decision, "_differs", lambda *_: False)]
+
+
+def _redis_is_told_first():
+    write = Settler._write
+
+    async def redis_first(self, held):
+        for each in held:
+            if isinstance(each.settlement, Done):
+                claim, entry = each.claim, each.claim.entry
+                done = Settle(
+                    entry.task_id, entry.lane, entry.entry_id, entry.run, each.settlement.state
+                )
+                await claim.work.delivery.settle(claim.token, [done])
+        await write(self, held)
+
+    return [patch.object(Settler, "_write", redis_first)]
+
+
+def _a_publish_without_an_answer_is_confirmed():
+    async def publish(self, term, most):
+        batch = term.window.take(most)
+        if batch:
+            await self.publisher.publish([self.copy_of(held, term) for held in batch], 1_000)
+            term.window.settle(batch, [True] * len(batch))
+
+    return [patch.object(actors.MirrorProcess, "_publish", publish)]
+
+
+@dataclass(frozen=True)
+class Guard:
+    """``without``: what the fakes leave out; ``patches``: other code in the place of a decision.
+
+    ``kinds``: the steps it takes to see that it is missed, so that few histories are enough.
+    """
+
+    name: str
+    kinds: str
+    without: frozenset = frozenset()
+    patches: Callable = list
+
+    def __str__(self):
+        return self.name
+
+    @contextmanager
+    def taken_out(self):
+        patches = self.patches()
+        for each in patches:
+            each.start()
+        try:
+            yield
+        finally:
+            for each in patches:
+                each.stop()
+
+
+GUARDS = (
+    Guard("1, scripts ask for the token", "submit mirror snapshot fail_over", {"token"}),
+    Guard(
+        "2, a copy of a later run is not finished",
+        "submit fetch end_handler redrive mirror rehydrate",
+        patches=_any_finished_run_counts,
+    ),
+    Guard(
+        "2, the first outcome of a run stays",
+        "submit fetch reclaim pass_time end_handler",
+        patches=_last_outcome_wins,
+    ),
+    Guard("3, a mark, not the watermark", "submit mirror lose pass_time", {"mark"}),
+    Guard(
+        "3, the mark of the entry that the hash names",
+        "submit fetch end_handler redrive mirror resolve",
+        {"jid"},
+    ),
+    Guard(
+        "4, a failed attempt is recorded before the retry",
+        "submit mirror fetch end_handler wipe rehydrate",
+        {"open"},
+    ),
+    Guard(
+        "4, started is recorded if nobody was ahead",
+        "submit mirror rehydrate fetch end_handler wipe resolve",
+        patches=_no_compare_and_set,
+    ),
+    Guard(
+        "5, start asks whose entry it is",
+        "submit fetch reclaim pass_time end_handler resolve",
+        {"owner"},
+    ),
+    Guard(
+        "6, a refresh waits for another entry than the copy's own",
+        "submit mirror rehydrate pass_time resolve",
+        {"own"},
+    ),
+    Guard(
+        "6, a refreshed copy waits for the mark",
+        "submit mirror rehydrate pass_time lose",
+        {"refreshed"},
+    ),
+    Guard("7, the worker asks", "submit snapshot fetch end_handler fail_over", patches=_never_asks),
+    Guard("8, a cancel marks first", "submit fetch cancel resolve", {"cancel"}),
+    Guard("9, a place, not a hash alone", "submit mirror rehydrate lose", {"place"}),
+    Guard(
+        "10, digests are compared",
+        "submit mirror wipe rehydrate fetch end_handler",
+        patches=_digests_never_differ,
+    ),
+    Guard(
+        "12, the ledger is told before Redis",
+        "submit mirror fetch end_handler crash",
+        patches=_redis_is_told_first,
+    ),
+    Guard("a message_id for each publish", "submit mirror", {"message_id"}),
+    Guard(
+        "no answer is no confirm",
+        "submit mirror",
+        patches=_a_publish_without_an_answer_is_confirmed,
+    ),
+)
