@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 import orjson
 import typer
@@ -16,12 +17,14 @@ from app import log
 from app.cli.images import images_of
 from app.cli.options import Json
 from app.drill.game import Plan
+from app.drill.given import missing
+from app.drill.outside import BROKEN, ON_GIVEN, why_not
 from app.drill.report import report as written
-from app.drill.run import Outcome
+from app.drill.run import Outcome, drill_on_given
 from app.drill.run import drill as play
 from app.drill.scenarios import SCENARIOS
 from app.drill.show import show
-from app.settings import load
+from app.settings import Settings, load
 
 REPORTS: Final = Path(".lifeboat/drills")
 Scenario = Annotated[str, typer.Option(help=f"One of {', '.join(SCENARIOS)}.")]
@@ -38,6 +41,15 @@ Report = Annotated[
 Keep = Annotated[
     bool, typer.Option("--keep", help="Leave all running for a look around; says how to end it.")
 ]
+OnGiven = Annotated[
+    bool,
+    typer.Option(
+        "--i-understand-this-breaks-things",
+        help="Play it on the servers that LIFEBOAT_REDIS_URL, LIFEBOAT_RABBITMQ_URL and so on name,"
+        f" in an env of its own: {', '.join(ON_GIVEN)}. It says first what it breaks.",
+    ),
+]
+FLAG: Final = "--i-understand-this-breaks-things"
 
 
 def drill(
@@ -47,10 +59,16 @@ def drill(
     durability: Durability = "mirrored",
     report: Report = None,
     keep: Keep = False,
+    on_given: OnGiven = False,
     json: Json = False,
 ) -> None:
     """Rehearse a disaster on private servers and count what was lost."""
-    _check(scenario, durability)
+    settings = load()
+    _check_durability(durability)
+    if on_given:
+        _check_given(scenario, settings, keep=keep)
+    else:
+        _check(scenario)
     progress = Console(stderr=json, highlight=False)
     log.setup("drill", logging.WARNING)
     plan = Plan(scenario, tasks, seed, durability, keep)
@@ -58,9 +76,14 @@ def drill(
     def say(text: str) -> None:
         progress.print(text, soft_wrap=True)
 
-    outcome = asyncio.run(play(plan, images_of(load()), say))
+    if on_given:
+        say(_what_breaks(scenario, settings))
+        outcome = asyncio.run(drill_on_given(plan, settings, say))
+    else:
+        outcome = asyncio.run(play(plan, images_of(settings), say))
     file = (report or REPORTS / f"{scenario}-{seed}.html").resolve()
-    outcome.document["report"] = str(file) if _write_report(plan, outcome, file, say) else None
+    done = _write_report(plan, outcome, file, say, on_given=on_given)
+    outcome.document["report"] = str(file) if done else None
     if json:
         sys.stdout.write(orjson.dumps(outcome.document).decode() + "\n")
     else:
@@ -69,22 +92,57 @@ def drill(
         raise typer.Exit(1)
 
 
-def _check(scenario: str, durability: str) -> None:
+def _check(scenario: str) -> None:
+    if scenario in ON_GIVEN and scenario not in SCENARIOS:
+        raise typer.BadParameter(
+            f"{scenario} is played on given servers alone, and breaks things for others there: it"
+            f" needs {FLAG}.",
+            param_hint="--scenario",
+        )
     if scenario not in SCENARIOS:
         raise typer.BadParameter(
             f"{scenario}: choose one of {', '.join(SCENARIOS)}.", param_hint="--scenario"
         )
+
+
+def _check_durability(durability: str) -> None:
     if durability not in ("fast", "fsync", "mirrored"):
         raise typer.BadParameter("Choose fast, fsync or mirrored.", param_hint="--durability")
 
 
-def _write_report(plan: Plan, outcome: Outcome, file: Path, say: Callable[[str], None]) -> bool:
+def _check_given(scenario: str, settings: Settings, *, keep: bool) -> None:
+    if scenario not in ON_GIVEN:
+        raise typer.BadParameter(why_not(scenario), param_hint="--scenario")
+    if keep:
+        raise typer.BadParameter(
+            f"What a drill made on given servers does not stay there: leave out --keep or {FLAG}.",
+            param_hint="--keep",
+        )
+    if unnamed := missing(settings):
+        raise typer.BadParameter(
+            f"Name the servers: {', '.join(unnamed)} {'is' if len(unnamed) == 1 else 'are'} unset."
+            f" Without {FLAG} private servers are started.",
+            param_hint=FLAG,
+        )
+
+
+def _what_breaks(scenario: str, settings: Settings) -> str:
+    named = (settings.redis_url, settings.rabbitmq_url, settings.mongo_url)
+    hosts = ", ".join(urlsplit(url).netloc.rpartition("@")[2] for url in named if url)
+    return f"On {hosts}: {BROKEN[scenario]}"
+
+
+def _write_report(
+    plan: Plan, outcome: Outcome, file: Path, say: Callable[[str], None], *, on_given: bool
+) -> bool:
     """Write it and say where; a place that cannot be written spoils no drill: False then."""
     command = [
         *("lifeboat", "drill", "--scenario", plan.scenario, "--tasks", str(plan.tasks)),
         *("--seed", str(plan.seed), "--durability", plan.durability),
     ]
-    story = SCENARIOS[plan.scenario].story
+    if on_given:
+        command.append(FLAG)
+    story = (ON_GIVEN if on_given else SCENARIOS)[plan.scenario].story
     html = written(outcome.document, outcome.timeline, story=story, command=shlex.join(command))
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from pymongo import MongoClient
 from redis.asyncio import Redis
 
 from app.drill.verdict import Arrival, Recorded
-from app.stack.stack import DATABASE, VHOST, Stack
+from app.stack.stack import DATABASE, Stack
 
 READ_WITHIN_S = 10.0
 
@@ -70,7 +70,7 @@ def _recorded(state: str, run: int, at: int, attempts: list[Mapping[str, Any]]) 
 
 async def copies_left(stack: Stack, queue: str) -> int | None:
     """Messages in a mirror queue, ready and unacked; None while the broker cannot say."""
-    document = await _of_rabbitmq(stack, f"/api/queues/{VHOST}/lifeboat.mirror.{queue}")
+    document = await _of_rabbitmq(stack, f"/api/queues/{stack.vhost}/lifeboat.mirror.{queue}")
     count = document.get("messages") if document else None
     return int(count) if count is not None else None
 
@@ -157,7 +157,8 @@ async def _counted(process: str, name: str, label: str) -> int:
 async def _of_rabbitmq(stack: Stack, path: str) -> dict[str, Any] | None:
     """What the first node that answers says; None: none does."""
     for node in stack.brokers:
-        if node.process.running and (found := await _get(node.management_url + path)) is not None:
+        ours_and_dead = node in stack.servers and not node.process.running
+        if not ours_and_dead and (found := await _get(node.management_url + path)) is not None:
             return found
     return None
 

@@ -58,12 +58,16 @@ class Game:
         *,
         clustered: bool = False,
         replicated: bool = False,
+        given: Stack | None = None,
     ) -> None:
-        """``clustered``: RabbitMQ has three nodes; ``replicated``: Redis has a replica."""
+        """``clustered``: RabbitMQ has three nodes; ``replicated``: Redis has a replica.
+
+        ``given`` takes the place of private servers.
+        """
         self.plan = plan
         self.say = say
         self.folder = folder
-        self.stack = Stack(
+        self.stack = given or Stack(
             folder / "servers",
             images=images,
             detached=plan.keep,
@@ -98,10 +102,11 @@ class Game:
         self.receiver.start()
         await self.stack.start()
         await until(self._receiver_answers, RECEIVER_WITHIN_MS, "the receiver to answer")
-        self.say(
-            f"RabbitMQ dashboard: {self.stack.rabbitmq.dashboard_url} (guest / guest): watch"
-            f" {MIRROR} fill and drain."
-        )
+        if self.stack.servers:
+            self.say(
+                f"RabbitMQ dashboard: {self.stack.rabbitmq.dashboard_url} (guest / guest): watch"
+                f" {MIRROR} fill and drain."
+            )
         self.say("Starting Lifeboat: API, worker, mirror, rehydrator ...")
         await self.system.start()
         self.producers.use_api(self.system.api.url)

@@ -13,21 +13,23 @@ from app import __version__
 from app.clock import now_ms
 from app.drill import checker
 from app.drill.game import Game, Plan
+from app.drill.given import GivenStack, own_env
 from app.drill.load import QUEUE
+from app.drill.outside import ON_GIVEN
 from app.drill.sampler import sample
 from app.drill.scenarios import SCENARIOS, Scenario
 from app.drill.timeline import Timeline, timeline
 from app.drill.verdict import Evidence, Sample, judge
 from app.lifecycle import cancel
-from app.settings import load
+from app.settings import Settings, load
 from app.stack.process import StackError, started_at
 from app.stack.running import Program, Running
 from app.stack.sources import Images
 
 SETTLE_WITHIN_MS: Final = 90_000
 MS_A_TASK: Final = 20
-COUNT_AGE_MS, COUNT_AGE_OF_IMAGES_MS = 5_000, 12_000
-"""How old a broker's count may be: private nodes count every second, those of images every five."""
+COUNT_AGE_MS, USUAL_COUNT_AGE_MS = 5_000, 12_000
+"""How old a broker's count may be: private nodes count every second, others every five."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,58 +41,82 @@ class Outcome:
 
 
 async def drill(plan: Plan, images: Images, say: Callable[[str], None]) -> Outcome:
-    """Play ``plan``.
+    """Play ``plan`` on private servers.
 
     Raises:
         StackError: a server or process cannot be had or did not come.
     """
-    folder = Path(tempfile.mkdtemp(prefix="lifeboat-drill-"))
+    scenario = SCENARIOS[plan.scenario]
+    folder = _folder()
+    game = Game(
+        plan,
+        images,
+        folder,
+        say,
+        clustered=scenario.clustered,
+        replicated=scenario.replicated,
+    )
+    if scenario.needs_mongo and game.stack.mongo is None:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise StackError(
+            f"{plan.scenario} restarts MongoDB, and this machine has none: its ledger is an"
+            " SQLite file, which has no server to kill. Choose another scenario or install"
+            " mongod."
+        )
+    return await _game_day(game, scenario)
+
+
+async def drill_on_given(plan: Plan, settings: Settings, say: Callable[[str], None]) -> Outcome:
+    """Play ``plan``, one of ``ON_GIVEN``, on the servers that ``settings`` name.
+
+    Raises:
+        StackError: they cannot be used, or a process did not come.
+    """
+    folder = _folder()
+    stack = GivenStack(folder / "servers", settings, own_env(plan.seed))
+    say(f"The drill's own env, vhost and database there: {stack.env}.")
+    try:
+        return await _game_day(
+            Game(plan, Images(), folder, say, given=stack), ON_GIVEN[plan.scenario]
+        )
+    finally:
+        for sentence in await stack.remove():
+            say(sentence)
+
+
+def _folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix="lifeboat-drill-"))
+
+
+async def _game_day(game: Game, scenario: Scenario) -> Outcome:
     disposable = kept = False
     try:
-        scenario = SCENARIOS[plan.scenario]
-        game = Game(
-            plan,
-            images,
-            folder,
-            say,
-            clustered=scenario.clustered,
-            replicated=scenario.replicated,
-        )
-        if scenario.needs_mongo and game.stack.mongo is None:
-            disposable = True
-            raise StackError(
-                f"{plan.scenario} restarts MongoDB, and this machine has none: its ledger is an"
-                " SQLite file, which has no server to kill. Choose another scenario or install"
-                " mongod."
-            )
+        await game.start()
         try:
-            await game.start()
-            try:
-                outcome = await _play(game)
-            except TimeoutError as error:
-                raise StackError(f"The drill cannot go on. {error}") from error
-            kept = plan.keep
-            if kept:
-                outcome.document["kept"] = _keep(game)
-            accepted_all = outcome.document["accepted"] == plan.tasks
-            disposable = outcome.document["verdict"] == "ok" and accepted_all and not kept
-            return outcome
-        finally:
-            if not kept:
-                await game.stop()
+            outcome = await _play(game, scenario)
+        except TimeoutError as error:
+            raise StackError(f"The drill cannot go on. {error}") from error
+        kept = game.plan.keep
+        if kept:
+            outcome.document["kept"] = _keep(game)
+        accepted_all = outcome.document["accepted"] == game.plan.tasks
+        disposable = outcome.document["verdict"] == "ok" and accepted_all and not kept
+        return outcome
     finally:
+        if not kept:
+            await game.stop()
         if disposable:
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(game.folder, ignore_errors=True)
         elif not kept:
-            say(f"Logs and the producers' and the receiver's files are kept in {folder}.")
+            game.say(f"Logs and the producers' and the receiver's files are kept in {game.folder}.")
 
 
-async def _play(game: Game) -> Outcome:
-    plan, scenario = game.plan, SCENARIOS[game.plan.scenario]
+async def _play(game: Game, scenario: Scenario) -> Outcome:
+    plan = game.plan
     found, samples, began_ms = await checker.versions(game.stack), list[Sample](), now_ms()
     game.say(f"Submitting {plan.tasks:,} webhook deliveries at durability {plan.durability} ...")
     looking = asyncio.create_task(
-        sample(game.stack, _keys_prefix(), QUEUE, samples), name="sampler"
+        sample(game.stack, _keys_prefix(game), QUEUE, samples), name="sampler"
     )
     producing = asyncio.create_task(game.producers.run(), name="producers")
     playing = asyncio.create_task(_faults_and_settling(game, scenario), name="scenario")
@@ -123,6 +149,7 @@ async def _play(game: Game) -> Outcome:
 
 
 async def _evidence(game: Game, samples: list[Sample], planned_faults: int) -> Evidence:
+    image = game.stack.rabbitmq.source.image
     return Evidence(
         book=game.producers.book,
         arrivals=checker.read_arrivals(game.arrivals_file),
@@ -134,7 +161,7 @@ async def _evidence(game: Game, samples: list[Sample], planned_faults: int) -> E
         planned_faults=planned_faults,
         faults=game.faults,
         samples=samples,
-        count_age_ms=COUNT_AGE_OF_IMAGES_MS if game.stack.rabbitmq.source.image else COUNT_AGE_MS,
+        count_age_ms=COUNT_AGE_MS if game.stack.servers and not image else USUAL_COUNT_AGE_MS,
     )
 
 
@@ -156,10 +183,11 @@ async def _restored(game: Game) -> int:
     return by_service + sum(int(report["restored"]) for report in game.reports)
 
 
-def _keys_prefix() -> str:
+def _keys_prefix(game: Game) -> str:
     """Of the drill's queue in Redis."""
     settings = load()
-    return f"lb:{{{settings.env}.{settings.tenant}.{QUEUE}}}:"
+    env = game.environment.get("LIFEBOAT_ENV", settings.env)
+    return f"lb:{{{env}.{settings.tenant}.{QUEUE}}}:"
 
 
 def _keep(game: Game) -> dict[str, Any]:

@@ -43,6 +43,7 @@ class Stack:
         of this machine's binaries: containers do not see each other on the loopback.
         """
         self.folder = folder
+        self.vhost = VHOST
         redis_image = "" if replicated else images.redis
         self.redis = RedisServer(folder / "redis", image=redis_image, detached=detached)
         self.replica = self.cluster = None
@@ -84,7 +85,7 @@ class Stack:
             if self.cluster:
                 await self.cluster.until_joined()
             if self.rabbitmq in self.servers:
-                await self.rabbitmq.create_vhost(VHOST)
+                await self.rabbitmq.create_vhost(self.vhost)
         except BaseException as error:
             for server in self.servers:
                 server.kill9()
@@ -126,7 +127,7 @@ class Stack:
             named["LIFEBOAT_REDIS_URL"] = self.redis.url
         if self.rabbitmq in self.servers:
             rabbitmq = self.cluster or self.rabbitmq
-            named["LIFEBOAT_RABBITMQ_URL"] = rabbitmq.vhost_url(VHOST)
+            named["LIFEBOAT_RABBITMQ_URL"] = rabbitmq.vhost_url(self.vhost)
             named["LIFEBOAT_RABBITMQ_MANAGEMENT_URL"] = rabbitmq.management_url
         if self.mongo in self.servers and self.mongo:
             named["LIFEBOAT_MONGO_URL"] = self.mongo.database_url(DATABASE)
