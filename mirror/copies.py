@@ -1,8 +1,6 @@
 """From journal entries to copies, and what becomes of an entry that is no envelope."""
 
-from typing import Final
-
-from app.amqp.message import Origin, Publication, Unreadability, copy_publication
+from app.amqp.message import Unreadability
 from app.broker.journal import JournalEntry
 from app.clock import now_ms
 from app.envelope import Envelope, decode
@@ -10,9 +8,6 @@ from app.errors import EnvelopeError, UnsupportedSchema
 from app.ledger.records import QuarantineRecord
 from app.names import QueueName
 from mirror.window import Held
-
-INTEGER_MAX: Final = (1 << 63) - 1
-"""What an AMQP header holds."""
 
 
 class MisplacedEntry(EnvelopeError):
@@ -25,14 +20,6 @@ def hold(entry: JournalEntry, name: QueueName) -> Held:
         return Held(entry, _envelope(entry, name))
     except EnvelopeError as error:
         return Held(entry, error)
-
-
-def publication(
-    entry: JournalEntry, envelope: Envelope, *, env: str, ledger: str, token: str
-) -> Publication:
-    """The copy of one entry, as of now."""
-    origin = Origin(env, ledger, generation=token, journal_id=entry.journal_id)
-    return copy_publication(envelope, origin, now_ms() // 1000)
 
 
 def quarantine_record(
@@ -58,13 +45,16 @@ def quarantine_record(
 
 def _envelope(entry: JournalEntry, name: QueueName) -> Envelope:
     envelope = decode(entry.envelope)
-    if envelope.key != name.task(entry.task_id) or envelope.run != entry.run:
+    if (
+        envelope.task_id != entry.task_id
+        or envelope.queue != name.queue
+        or envelope.tenant != name.tenant
+        or envelope.run != entry.run
+    ):
         raise MisplacedEntry(
             f"The journal says {name.task(entry.task_id).full}, run {entry.run}; the envelope says"
             f" {envelope.key.full}, run {envelope.run}."
         )
-    if max(envelope.run, envelope.accepted_at_ms) > INTEGER_MAX:
-        raise EnvelopeError("The envelope's run or acceptedAt has more than 63 bits.")
     return envelope
 
 

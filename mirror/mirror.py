@@ -10,12 +10,14 @@ import random
 from collections import Counter
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any, Final, cast
+from dataclasses import dataclass
+from typing import Any, Final
 
+from app.amqp.copies import CopyMaker
+from app.amqp.message import Publication
 from app.broker.connection import RedisConnection
 from app.broker.journal import Journal
-from app.clock import monotonic_ms
+from app.clock import monotonic_ms, now_ms
 from app.envelope import Envelope
 from app.errors import StaleGeneration, Unavailable
 from app.ledger.ledger import Ledger
@@ -24,7 +26,7 @@ from app.metrics import Metrics
 from app.names import QueueName
 from app.sessions import QueueSession
 from app.settings import Settings
-from mirror.copies import hold, publication, quarantine_record
+from mirror.copies import hold, quarantine_record
 from mirror.gauges import QueueGauges
 from mirror.lease import JournalLease, LeaseLost, Sight
 from mirror.publisher import Publisher, PublishOutcome
@@ -199,8 +201,8 @@ class QueueMirror:
             if batch := [held for held in taken if isinstance(held.envelope, Envelope)]:
                 self._spawn(term, self._publishing, self._send(term, batch))
             for held in taken:
-                if not isinstance(held.envelope, Envelope):
-                    self._spawn(term, self._recording, self._quarantine(term, held))
+                if isinstance(held.envelope, Exception):
+                    self._spawn(term, self._recording, self._quarantine(term, held, held.envelope))
 
     def _spawn(
         self, term: Term, group: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]
@@ -232,40 +234,47 @@ class QueueMirror:
             self._declared = True
 
     async def _send(self, term: Term, batch: list[Held]) -> None:
-        settings, ledger = self._settings, self._ledger.identity
-        publications = [
-            publication(
-                held.entry,
-                cast(Envelope, held.envelope),
-                env=settings.env,
-                ledger=ledger,
-                token=term.token,
-            )
-            for held in batch
-        ]
-        outcomes = await self._publisher.publish(publications, settings.store_timeout_ms)
+        outcomes = await self._publisher.publish(
+            self._publications(term, batch), self._settings.store_timeout_ms
+        )
+        confirmed = [each is PublishOutcome.CONFIRMED for each in outcomes]
+        term.window.settle(batch, confirmed)
+        term.settled.set()
+        if all(confirmed):
+            self._sight.note(PublishOutcome.CONFIRMED, len(batch))
+            term.backoff.succeeded()
+            return
         counts = Counter(outcomes)
         for outcome, times in counts.items():
             self._sight.note(outcome, times)
-        term.window.settle(batch, [each is PublishOutcome.CONFIRMED for each in outcomes])
-        term.settled.set()
-        if counts[PublishOutcome.CONFIRMED] == len(batch):
-            term.backoff.succeeded()
-            return
         term.backoff.failed(monotonic_ms(), random.uniform(-1, 1))
         if counts[PublishOutcome.RETURNED] or counts[PublishOutcome.UNKNOWN]:
             # The queue, its binding or the whole vhost may be gone: found out by declaring them.
             self._declared = False
         term.waiting.set()
 
-    async def _quarantine(self, term: Term, held: Held) -> None:
+    def _publications(self, term: Term, batch: list[Held]) -> list[Publication]:
+        maker = CopyMaker(
+            self.name,
+            env=self._settings.env,
+            ledger=self._ledger.identity,
+            generation=term.token,
+        )
+        now_s = now_ms() // 1000
+        return [
+            maker.publication(held.envelope, held.entry.journal_id, now_s)
+            for held in batch
+            if isinstance(held.envelope, Envelope)
+        ]
+
+    async def _quarantine(self, term: Term, held: Held, error: Exception) -> None:
         """Put an entry that is no envelope before a person, then let the journal go on.
 
         Its task keeps its place in Redis, where the worker finds the same bytes and cannot run them
         either. It is not marked as mirrored, for RabbitMQ has no copy: the trim gets no task id to
         find its hash by. What was in the journal is in the ledger from here on.
         """
-        entry, error = held.entry, cast(Exception, held.envelope)
+        entry = held.entry
         record = quarantine_record(entry, error, self.name, term.token)
         while True:
             try:
@@ -275,7 +284,7 @@ class QueueMirror:
                 await asyncio.sleep(RETRY_S)
         log.error("Journal entry %s of %s: %s", entry.journal_id, self._said, error)
         self._sight.note_quarantined()
-        held.entry = replace(entry, task_id="")
+        held.entry = entry._replace(task_id="")
         term.window.settle([held], [True])
         term.settled.set()
 

@@ -4,10 +4,11 @@ A window belongs to one history of one journal; it is dropped whole with what it
 (rule 1), so an answer that comes late settles a window nobody looks at any more.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from itertools import islice, takewhile
+from itertools import islice
 from typing import Final
 
 from app.broker.journal import JournalEntry
@@ -19,7 +20,7 @@ WINDOW_BYTES: Final = 64 << 20
 
 @dataclass(slots=True, eq=False)
 class Held:
-    """One journal entry in the window; ``envelope`` is what it says, or why it says nothing."""
+    """One journal entry in the window; ``envelope``: what it says, or why it says nothing."""
 
     entry: JournalEntry
     envelope: Envelope | Exception
@@ -34,8 +35,9 @@ class Window:
         """``size``: entries held at the most."""
         self._size = size
         self._bytes = 0
-        self._held: dict[int, Held] = {}
-        self._waiting: list[int] = []
+        self._held: deque[Held] = deque()
+        self._fresh: deque[Held] = deque()
+        self._again: list[tuple[int, Held]] = []
         self._next_place = 0
 
     def __len__(self) -> int:
@@ -51,22 +53,23 @@ class Window:
     @property
     def waiting(self) -> int:
         """How many entries wait to be published, for the first time or again."""
-        return len(self._waiting)
+        return len(self._fresh) + len(self._again)
 
     def add(self, entries: Sequence[Held]) -> None:
         """Put in what was read next; it waits."""
-        for held in entries:
-            held.place = self._next_place
-            self._held[held.place] = held
-            # The greatest place so far may be put last: the heap stays one.
-            self._waiting.append(held.place)
-            self._next_place += 1
-            self._bytes += len(held.entry.envelope)
+        for place, held in enumerate(entries, self._next_place):
+            held.place = place
+        self._next_place += len(entries)
+        self._bytes += sum(len(held.entry.envelope) for held in entries)
+        self._held += entries
+        self._fresh += entries
 
     def take(self, most: int) -> list[Held]:
         """The first ``most`` that wait, in journal order; they are in flight from now on."""
-        count = min(most, len(self._waiting))
-        return [self._held[heappop(self._waiting)] for _ in range(count)]
+        # What was taken before lies before everything that never was.
+        taken = [heappop(self._again)[1] for _ in range(min(most, len(self._again)))]
+        count = min(most - len(taken), len(self._fresh))
+        return taken + [self._fresh.popleft() for _ in range(count)]
 
     def settle(self, taken: Sequence[Held], confirmed: Sequence[bool]) -> None:
         """Note for each entry in flight whether it is confirmed; if not, it waits again."""
@@ -74,14 +77,18 @@ class Window:
             if yes:
                 held.confirmed = True
             else:
-                heappush(self._waiting, held.place)
+                heappush(self._again, (held.place, held))
 
     def prefix(self, most: int) -> list[JournalEntry]:
         """The longest run of confirmed entries from the start, ``most`` of them at the most."""
-        run = takewhile(lambda held: held.confirmed, self._held.values())
-        return [held.entry for held in islice(run, most)]
+        entries = []
+        for held in islice(self._held, most):
+            if not held.confirmed:
+                break
+            entries.append(held.entry)
+        return entries
 
     def drop(self, count: int) -> None:
         """Let the first ``count`` entries go: they were trimmed."""
-        for place in list(islice(self._held, count)):
-            self._bytes -= len(self._held.pop(place).entry.envelope)
+        for _ in range(min(count, len(self._held))):
+            self._bytes -= len(self._held.popleft().entry.envelope)

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from app.amqp.table import Headers, HeaderValue
 from app.amqp.topology import TASKS, mirror_queue
 from app.envelope import MEDIA_TYPE, Envelope, decode
 from app.errors import EnvelopeError, UnsupportedSchema
@@ -19,15 +20,12 @@ FENCE_TYPE: Final = "lifeboat.fence"
 FENCE_HEADER: Final = "x-fence"
 PERSISTENT: Final = 2
 
-HeaderValue = str | int
-
 _REQUIRED: Final = ("x-digest", "x-env", "x-ledger", "x-generation", "x-journal-id")
 _NAMED: Final = ("x-task-id", "x-tenant", "x-queue", "x-run", "x-schema", "x-accepted-at")
 _required: Final = itemgetter(*_REQUIRED)
 
 
-@dataclass(frozen=True, slots=True)
-class Publication:
+class Publication(NamedTuple):
     """One message to publish, as often as need be.
 
     The publisher adds a fresh ``message_id`` to each publish: aiormq 7.2.4 matches returned
@@ -37,7 +35,7 @@ class Publication:
     exchange: str
     routing_key: str
     body: bytes
-    headers: Mapping[str, HeaderValue]
+    headers: Headers
     type: str
     timestamp_s: int
     correlation_id: str | None = None

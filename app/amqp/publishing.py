@@ -9,6 +9,7 @@ from aio_pika.exceptions import DeliveryError, PublishError
 
 from app.amqp.connection import broker_errors
 from app.amqp.message import Publication
+from app.amqp.table import headers_of
 from app.errors import Unavailable
 from app.names import new_token
 
@@ -61,7 +62,7 @@ async def _exchange(channel: AbstractChannel, name: str) -> AbstractExchange:
 def _message(publication: Publication) -> Message:
     return Message(
         publication.body,
-        headers=dict(publication.headers),
+        headers=headers_of(publication.headers),
         content_type=publication.content_type,
         delivery_mode=publication.delivery_mode,
         correlation_id=publication.correlation_id,

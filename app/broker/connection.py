@@ -103,6 +103,24 @@ class RedisConnection:
             async with asyncio.timeout(self._timeout_s):
                 return await _script(name, keys, arguments, self.redis)
 
+    async def script_and(
+        self,
+        name: str,
+        keys: Sequence[str],
+        arguments: Sequence[Argument],
+        command: Sequence[Argument],
+    ) -> tuple[Any, Any]:
+        """Run one verb and then one plain command, atomically; both replies, as they came.
+
+        For a large reply: through a script Redis copies it twice.
+
+        Raises:
+            StaleGeneration, Unavailable: see ``script``.
+        """
+        with self._translated():
+            async with asyncio.timeout(self._timeout_s):
+                return await _script_and(name, keys, arguments, command, self.redis)
+
     async def script_fsynced(
         self, name: str, keys: Sequence[str], arguments: Sequence[Argument], within_ms: int
     ) -> tuple[Any, bool]:
@@ -228,6 +246,35 @@ async def _script(
         return await redis.evalsha(digest, len(keys), *keys, *arguments)
     except NoScriptError:
         return await redis.eval(source, len(keys), *keys, *arguments)
+
+
+async def _script_and(
+    name: str,
+    keys: Sequence[str],
+    arguments: Sequence[Argument],
+    command: Sequence[Argument],
+    redis: Redis,
+) -> tuple[Any, Any]:
+    source, digest = script_source(name)
+    call = (len(keys), *keys, *arguments)
+    answer, reply = await _together(redis, ("EVALSHA", digest, *call), command)
+    if isinstance(answer, NoScriptError):
+        answer, reply = await _together(redis, ("EVAL", source, *call), command)
+    for each in (answer, reply):
+        if isinstance(each, Exception):
+            raise each
+    return answer, reply
+
+
+async def _together(redis: Redis, *commands: Sequence[Argument]) -> list[Any]:
+    """Their replies; what failed is among them as an exception."""
+    async with redis.pipeline(transaction=True) as transaction:
+        # redis-py's own would make dictionaries of what its caller takes apart.
+        transaction.response_callbacks = {}
+        for command in commands:
+            transaction.execute_command(*command)
+        replies: list[Any] = await transaction.execute(raise_on_error=False)
+    return replies
 
 
 async def _touch(redis: Redis, generation: str, token: str) -> None:

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from app.broker.connection import Argument, RedisConnection
 from app.broker.keys import QueueKeys
 
+FIELDS: Final = (b"id", b"run", b"kind", b"envelope")
+"""What a script writes into an entry, in its order."""
 
-@dataclass(frozen=True, slots=True)
-class JournalEntry:
+
+class JournalEntry(NamedTuple):
     """A task that RabbitMQ has not got yet, or (``refresh``) shall get once more."""
 
     journal_id: str
@@ -35,6 +38,7 @@ class Journal:
     def __init__(self, redis: RedisConnection, keys: QueueKeys) -> None:
         self._redis = redis
         self._keys = keys
+        self._task = keys.task("")
 
     async def hold(self, token: str, owner: str, lease_ms: int, seen: Sightings) -> bool:
         """Take or renew the lease and add what was seen; False: another mirror has it."""
@@ -67,10 +71,14 @@ class Journal:
     ) -> tuple[list[JournalEntry], str]:
         """Entries behind ``after`` (None: from the start), and the stream's last id."""
         keys = self._keys
-        raws, last = await self._redis.script(
-            "read_journal", [keys.generation, keys.journal], [token, after or "-", count]
+        start = f"({after}" if after else "-"
+        last, raws = await self._redis.script_and(
+            "journal_end",
+            [keys.generation, keys.journal],
+            [token],
+            ["XRANGE", keys.journal, start, "+", "COUNT", count],
         )
-        return [_entry(*raw) for raw in raws], last.decode()
+        return [_entry(journal_id, flat) for journal_id, flat in raws], last.decode()
 
     async def wait(self, last_id: str, within_ms: int) -> None:
         """Block until the journal has an entry behind ``last_id``, or the time is over."""
@@ -85,7 +93,7 @@ class Journal:
         keys = self._keys
         watermark = confirmed[-1].journal_id
         names = [keys.generation, keys.journal, keys.mirror, keys.coverage]
-        names += [keys.task(entry.task_id) for entry in confirmed]
+        names += [self._task + entry.task_id for entry in confirmed]
         arguments: list[Argument] = [token, watermark, _after(watermark), keys.watermark_channel]
         arguments += [entry.journal_id for entry in confirmed]
         marked: int = await self._redis.script("trim", names, arguments)
@@ -98,11 +106,11 @@ def _after(stream_id: str) -> str:
 
 
 def _entry(journal_id: bytes, flat: list[bytes]) -> JournalEntry:
-    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    if tuple(flat[::2]) == FIELDS:
+        task_id, run, kind, envelope = flat[1::2]
+    else:
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        task_id, run, kind, envelope = (fields[name] for name in FIELDS)
     return JournalEntry(
-        journal_id=journal_id.decode(),
-        task_id=fields[b"id"].decode(),
-        run=int(fields[b"run"]),
-        refresh=fields[b"kind"] == b"refresh",
-        envelope=fields[b"envelope"],
+        journal_id.decode(), task_id.decode(), int(run), kind == b"refresh", envelope
     )

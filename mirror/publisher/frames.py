@@ -3,12 +3,12 @@
 Covers exactly what a ``Publication`` can hold; the tests compare each byte with pamqp's.
 """
 
-from collections.abc import Iterable
 from functools import lru_cache
 from struct import Struct
 from typing import Final
 
-from app.amqp.message import HeaderValue, Publication
+from app.amqp.message import Publication
+from app.amqp.table import short, table_of
 
 METHOD: Final = 1
 HEADER: Final = 2
@@ -16,14 +16,11 @@ BODY: Final = 3
 FRAME_END: Final = b"\xce"
 FRAME_OVERHEAD: Final = 8
 """Bytes of a frame beside its payload: type, channel, size, end."""
-SHORT_MAX: Final = 255
-"""Bytes of a name or another short string."""
 
 _FRAME: Final = Struct(">BHI")
 _PUBLISH: Final = Struct(">HHH")
 _CONTENT: Final = Struct(">HHQH")
 _U8: Final = Struct(">B")
-_U32: Final = Struct(">I")
 _U64: Final = Struct(">Q")
 
 _BASIC: Final = 60
@@ -40,16 +37,6 @@ _TIMESTAMP: Final = 1 << 6
 _TYPE: Final = 1 << 5
 _APP_ID: Final = 1 << 3
 _ALWAYS: Final = _HEADERS | _DELIVERY_MODE | _MESSAGE_ID | _TIMESTAMP | _TYPE | _APP_ID
-
-# Integers of a header table take the smallest type that holds them, as pamqp 4 does.
-_INTEGERS: Final = (
-    (-(1 << 7), (1 << 7) - 1, Struct(">cb"), b"b"),
-    (-(1 << 15), (1 << 15) - 1, Struct(">ch"), b"s"),
-    (0, (1 << 16) - 1, Struct(">cH"), b"u"),
-    (-(1 << 31), (1 << 31) - 1, Struct(">ci"), b"I"),
-    (0, (1 << 32) - 1, Struct(">cI"), b"i"),
-    (-(1 << 63), (1 << 63) - 1, Struct(">cq"), b"l"),
-)
 
 
 def publish_frames(
@@ -70,30 +57,35 @@ def publish_frames(
         content,
         FRAME_END,
     ]
+    if 0 < len(body) <= body_max:
+        frames += (_FRAME.pack(BODY, channel, len(body)), body, FRAME_END)
+        return frames
     for start in range(0, len(body), body_max):
-        part = body if len(body) <= body_max else body[start : start + body_max]
+        part = body[start : start + body_max]
         frames += (_FRAME.pack(BODY, channel, len(part)), part, FRAME_END)
     return frames
 
 
 def content_header(publication: Publication, message_id: str) -> bytes:
     """The payload of the content header frame."""
-    flags = _ALWAYS
-    table = _table(publication.headers.items())
-    parts = [table, _U8.pack(publication.delivery_mode)]
+    flags, content_type, correlation_id = _ALWAYS, b"", b""
     if publication.content_type is not None:
         flags |= _CONTENT_TYPE
-        parts.insert(0, _short(publication.content_type))
+        content_type = _cached_short(publication.content_type)
     if publication.correlation_id is not None:
         flags |= _CORRELATION_ID
-        parts.append(_short(publication.correlation_id))
-    parts += (
-        _short(message_id),
-        _U64.pack(publication.timestamp_s),
-        _short(publication.type),
-        _short(publication.app_id),
+        correlation_id = short(publication.correlation_id)
+    return b"".join(
+        (
+            _CONTENT.pack(_BASIC, 0, len(publication.body), flags),
+            content_type,
+            table_of(publication.headers),
+            _U8.pack(publication.delivery_mode),
+            correlation_id,
+            short(message_id),
+            _last(publication.timestamp_s, publication.type, publication.app_id),
+        )
     )
-    return _CONTENT.pack(_BASIC, 0, len(publication.body), flags) + b"".join(parts)
 
 
 @lru_cache(maxsize=1_024)
@@ -101,37 +93,19 @@ def _publish_frame(exchange: str, routing_key: str, channel: int) -> bytes:
     payload = b"".join(
         (
             _PUBLISH.pack(_BASIC, _BASIC_PUBLISH, 0),
-            _short(exchange),
-            _short(routing_key),
+            short(exchange),
+            short(routing_key),
             _MANDATORY,
         )
     )
     return _FRAME.pack(METHOD, channel, len(payload)) + payload + FRAME_END
 
 
-def _table(items: Iterable[tuple[str, HeaderValue]]) -> bytes:
-    parts = []
-    for name, value in items:
-        parts.append(_short(name))
-        if isinstance(value, str):
-            encoded = value.encode()
-            parts += (b"S", _U32.pack(len(encoded)), encoded)
-        else:
-            parts.append(_integer(value))
-    table = b"".join(parts)
-    return _U32.pack(len(table)) + table
-
-
-def _integer(value: int) -> bytes:
-    for least, most, layout, kind in _INTEGERS:
-        if least <= value <= most:
-            return layout.pack(kind, value)
-    raise ValueError(f"a header holds at most 64 bits: {value}")
+@lru_cache(maxsize=16)
+def _cached_short(text: str) -> bytes:
+    return short(text)
 
 
 @lru_cache(maxsize=256)
-def _short(text: str) -> bytes:
-    encoded = text.encode()
-    if len(encoded) > SHORT_MAX:
-        raise ValueError(f"AMQP allows {SHORT_MAX} bytes: {text[:80]!r}…")
-    return _U8.pack(len(encoded)) + encoded
+def _last(timestamp_s: int, kind: str, app_id: str) -> bytes:
+    return _U64.pack(timestamp_s) + short(kind) + short(app_id)

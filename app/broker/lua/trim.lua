@@ -8,12 +8,12 @@ if stale() then return STALE end
 local marked, covered = 0, {}
 for n = 1, #ARGV - 4 do
   local key, jid = KEYS[4 + n], ARGV[4 + n]
-  local hash = redis.call('HMGET', key, 'jid', 'place', 'ttl', 'mirrored', 'first')
+  local hash = redis.call('HMGET', key, 'jid', 'place', 'ttl', 'mirrored', 'first', 'refreshing')
   if hash[1] == jid then
     local first = hash[5] or jid
     if hash[4] ~= '1' and first ~= '' then tally(covered, first, 1) end
     redis.call('HSET', key, 'mirrored', 1)
-    redis.call('HDEL', key, 'refreshing')
+    if hash[6] then redis.call('HDEL', key, 'refreshing') end
     if hash[2] == '' and hash[3] then redis.call('PEXPIRE', key, hash[3]) end
     marked = marked + 1
   end

@@ -49,7 +49,7 @@ async def kept(world, *, pace=FAST, **changes):
 def stray(world, name, **headers):
     """A message that somebody put into the quarantine."""
     made = copy_publication(envelope(name), world.origin(), 7)
-    return replace(made, exchange="", routing_key=QUARANTINE, headers={**made.headers, **headers})
+    return made._replace(exchange="", routing_key=QUARANTINE, headers={**made.headers, **headers})
 
 
 async def lying(world):
@@ -67,9 +67,8 @@ async def put_aside(world, *names):
     """Unreadable copies, put aside by the standing service; {task id: record id}."""
     await world.publish(
         *[
-            replace(
-                copy_publication(envelope(name), world.origin(), 7),
-                body=b'{"schema":1,"changed":true}',
+            copy_publication(envelope(name), world.origin(), 7)._replace(
+                body=b'{"schema":1,"changed":true}'
             )
             for name in names
         ]

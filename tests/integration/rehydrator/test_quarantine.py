@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-from dataclasses import replace
 
 import orjson
 
@@ -29,7 +28,7 @@ async def messages(world):
 
 def broken(world, task_id="t", *, body=None, **headers):
     made = copy_publication(envelope(task_id), world.origin(), 7)
-    return replace(made, headers={**made.headers, **headers}, body=body or made.body)
+    return made._replace(headers={**made.headers, **headers}, body=body or made.body)
 
 
 def newer(world, task_id="t"):

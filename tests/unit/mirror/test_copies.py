@@ -3,10 +3,10 @@
 import orjson
 import pytest
 
-from app.amqp.message import Copy, Unreadability, read_copy
+from app.amqp.message import Unreadability
 from app.broker.journal import JournalEntry
 from app.names import QueueName
-from mirror.copies import hold, publication, quarantine_record
+from mirror.copies import hold, quarantine_record
 from tests.support.envelopes import QUEUE, TENANT, envelope
 
 NAME = QueueName(TENANT, QUEUE)
@@ -20,20 +20,12 @@ def changed(**members):
     return orjson.dumps({**orjson.loads(envelope("a").raw), **members})
 
 
-def test_a_copy_says_where_it_came_from_and_carries_the_bytes_as_they_are():
-    raw = envelope("a").raw
-    read = entry(raw)
-    made = publication(read, hold(read, NAME).envelope, env="e", ledger="l", token="g")
-    copy = read_copy(made.headers, made.body, made.type)
-    assert isinstance(copy, Copy)
-    assert copy.envelope.raw is raw
-    origin = copy.origin
-    assert (origin.env, origin.ledger, origin.generation, origin.journal_id) == (
-        "e",
-        "l",
-        "g",
-        "7-1",
-    )
+def test_a_sound_entry_is_held_with_what_its_envelope_says():
+    read = entry(envelope("a").raw)
+    held = hold(read, NAME)
+    assert held.entry is read
+    assert held.envelope == envelope("a")
+    assert held.envelope.raw is read.envelope
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ PUBLICATIONS = st.builds(
     correlation_id=st.none() | NAMES,
     content_type=st.none() | NAMES,
     app_id=NAMES,
+    delivery_mode=st.just(2),
 )
 
 
