@@ -12,7 +12,7 @@ from app.amqp.message import Copy, Fence, fence_publication, read_copy
 from app.amqp.topology import mirror_queue
 from app.errors import Unavailable
 from mirror.publisher import PublishOutcome, open_publisher
-from rehydrator.source import CopiesLost, CopySource
+from rehydrator.source import BATCH_BYTES_MAX, WAITING_BYTES_MAX, CopiesLost, CopySource
 from tests.integration.amqp.material import QUEUE, copies
 from tests.support.eventually import eventually
 
@@ -308,3 +308,45 @@ async def test_strange_messages_arrive_as_whatever_can_be_read_of_them(
     assert strange.headers == {"nested": {"list": [1, "a", None]}, "yes": True, "at": 1.5}
     assert (strange.body, strange.type, strange.message_id) == (b"body", "strange", "m")
     assert (empty.body, empty.type) == (b"", None)
+
+
+LARGE = 300_000
+
+
+@pytest.fixture
+async def full(rabbitmq_url, publish):
+    """A source for 80 large copies that nobody has taken: no more than fit have been read."""
+    await publish(copies(80, size=LARGE))
+    source = await CopySource.open(rabbitmq_url, QUEUE, prefetch=100)
+
+    async def fills():
+        return sum(len(each.body) for each in source._arrived) > WAITING_BYTES_MAX
+
+    await eventually(fills)
+    yield source
+    await source.hand_back()
+
+
+async def test_what_waits_is_bounded_by_bytes(full, declared):
+    taken, most = [], 0
+    while len(taken) < 80:
+        # Whatever the broker can push comes in between.
+        await declared()
+        most = max(most, sum(len(each.body) for each in full._arrived))
+        batch = await full.batch(100, 5_000)
+        assert 0 < sum(len(each.body) for each in batch) < BATCH_BYTES_MAX + 2 * LARGE
+        taken += batch
+    assert ids(taken) == [f"task-{i}" for i in range(80)]
+    # A read of the socket brings a few copies at the most.
+    assert most < WAITING_BYTES_MAX + 4 * LARGE
+
+
+async def test_a_full_source_gives_everything_back(full, declared):
+    assert await full.hand_back()
+    assert await declared() == 80
+
+
+async def test_a_full_source_grows_and_catches_up(full):
+    await full.grow()
+    assert full.lanes == 2
+    assert await full.catch_up() == 80

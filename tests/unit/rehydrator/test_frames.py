@@ -1,8 +1,5 @@
 """Deliveries out of a stream of bytes: each value as pamqp reads it, however the bytes are cut."""
 
-from datetime import UTC, datetime
-from decimal import Decimal
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,13 +10,9 @@ from pamqp.header import ContentHeader
 from pamqp.heartbeat import Heartbeat
 
 from rehydrator.frames import HEARTBEAT, BrokenFrames, Frames
-from rehydrator.properties import Properties, properties_of
+from rehydrator.properties import properties_of
 
 DELIVER = Basic.Deliver("ctag", 7, True, "ex", "key")
-
-
-def content(properties, size=0):
-    return ContentHeader(body_size=size, properties=properties).marshal()
 
 
 def message(channel, tag, body, *, part_bytes=10, redelivered=False):
@@ -42,89 +35,6 @@ class Kept:
             self.got[channel].append((tag, redelivered, properties_of(header).type, body))
 
         return take
-
-
-short = st.text(max_size=20).filter(lambda text: len(text.encode()) <= 60)
-plain = st.one_of(st.text(max_size=300), st.integers(-(1 << 63), (1 << 63) - 1))
-exotic = st.recursive(
-    st.one_of(
-        plain,
-        st.booleans(),
-        st.none(),
-        st.floats(allow_nan=False, width=32),
-        st.binary(max_size=20).map(bytearray),
-        st.integers(0, 1 << 32).map(lambda at: datetime.fromtimestamp(at, tz=UTC)),
-        st.decimals(0, 1_000, places=2).map(Decimal),
-    ),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(short, inner, max_size=3)),
-    max_leaves=6,
-)
-
-
-def properties(values):
-    names = {
-        "content_type": short,
-        "content_encoding": short,
-        "headers": st.dictionaries(short, values, max_size=8),
-        "delivery_mode": st.sampled_from([1, 2]),
-        "priority": st.integers(0, 255),
-        "correlation_id": short,
-        "reply_to": short,
-        "expiration": short,
-        "message_id": short,
-        "timestamp": st.just(datetime(2026, 1, 1, tzinfo=UTC)),
-        "message_type": short,
-        "user_id": short,
-        "app_id": short,
-    }
-    return st.fixed_dictionaries({}, optional=names).map(lambda kw: Basic.Properties(**kw))
-
-
-def as_pamqp_reads(header):
-    content = ContentHeader()
-    content.unmarshal(header)
-    found = content.properties
-    return Properties(found.headers or {}, found.message_type, found.message_id)
-
-
-@given(properties(plain), st.integers(0, (1 << 64) - 1))
-def test_properties_are_read_as_pamqp_reads_them(given_properties, size):
-    header = content(given_properties, size)
-    assert properties_of(header) == as_pamqp_reads(header)
-
-
-@given(properties(exotic))
-def test_exotic_headers_are_read_as_pamqp_reads_them(given_properties):
-    header = content(given_properties)
-    assert properties_of(header) == as_pamqp_reads(header)
-
-
-def test_usual_headers_never_reach_pamqp(monkeypatch):
-    monkeypatch.setattr("rehydrator.properties.ContentHeader", None)
-    headers = {"text": "ü", **{f"n{bits}": 1 << bits for bits in range(63)}, "negative": -(1 << 63)}
-    header = content(Basic.Properties(headers=headers, message_type="t", message_id="m"))
-    assert properties_of(header) == Properties(headers, "t", "m")
-
-
-def test_a_header_text_that_is_no_text_stays_bytes():
-    header = content(Basic.Properties(headers={"x": "ab"})).replace(b"ab", b"\xff\xfe")
-    assert properties_of(header).headers == {"x": b"\xff\xfe"}
-
-
-@given(properties(plain), st.data())
-def test_cut_or_garbled_properties_never_raise(given_properties, data):
-    header = bytearray(content(given_properties))
-    if data.draw(st.booleans()):
-        del header[data.draw(st.integers(14, len(header))) :]
-    else:
-        at = data.draw(st.integers(12, len(header) - 1))
-        header[at] = data.draw(st.integers(0, 255))
-    assert isinstance(properties_of(bytes(header)), Properties)
-
-
-def test_properties_nobody_can_read_are_empty():
-    header = content(Basic.Properties(headers={"x": "ab"})).replace(b"S", b"?")
-    assert properties_of(header) == Properties({}, None, None)
 
 
 bodies = st.lists(st.binary(max_size=45), min_size=1, max_size=4)

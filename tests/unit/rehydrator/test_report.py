@@ -44,6 +44,14 @@ def test_a_second_copy_of_a_restored_task_is_present():
     assert noted.counts() == {"restored": 1, "present": 1}
 
 
+def test_a_task_restored_in_two_passes_counts_once():
+    noted = tally(("a", "restored"), ("b", "restored"))
+    noted.begin_pass()
+    noted.note(NAME.task("a"), "restored")
+    noted.note(NAME.task("c"), "restored")
+    assert noted.counts() == {"restored": 3, "present": 0}
+
+
 @pytest.mark.parametrize(
     ("state", "restored", "detailed", "code"),
     [

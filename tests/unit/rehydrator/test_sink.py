@@ -95,3 +95,45 @@ async def test_broken_frames_are_an_error_for_aiormq(reader, taken):
 async def test_memoryviews_are_taken_too(reader, taken):
     reader.feed_data(memoryview(delivery(1)))
     assert taken == [1]
+
+
+class Socket:
+    """A transport that only notes whether it is read from."""
+
+    def __init__(self):
+        self.reading = True
+        self.closing = False
+
+    def pause_reading(self):
+        self.reading = False
+
+    def resume_reading(self):
+        self.reading = True
+
+    def is_closing(self):
+        return self.closing
+
+
+async def test_a_pause_reads_nothing_and_shows_signs_of_life(reader, monkeypatch):
+    monkeypatch.setattr("rehydrator.sink.SIGN_OF_LIFE_S", 0.001)
+    socket = Socket()
+    reader.set_transport(socket)
+    reader.pause()
+    reader.pause()
+    assert not socket.reading
+    for _ in range(3):
+        assert await reader.readexactly(len(HEARTBEAT)) == HEARTBEAT
+    reader.resume()
+    assert socket.reading
+    assert set(await handed_on(reader)) <= set(HEARTBEAT)
+
+
+async def test_a_transport_that_has_closed_is_left_alone(reader):
+    socket = Socket()
+    reader.set_transport(socket)
+    reader.pause()
+    socket.closing = True
+    reader.resume()
+    assert not socket.reading
+    reader.pause()
+    assert await handed_on(reader) == HEARTBEAT
