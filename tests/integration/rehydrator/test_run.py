@@ -9,7 +9,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from app.errors import EnvMismatch, RehydrationRunning, UnknownQueue
+from app.errors import EnvMismatch, RehydrationRunning, Unavailable, UnknownQueue
+from app.ledger.sqlite import SqliteLedger
 from app.lifecycle import cancel
 from mirror.publisher import PublishOutcome
 from mirror.publisher.plain import PlainPublisher
@@ -362,3 +363,60 @@ async def test_a_broker_that_takes_no_fence_ends_the_run_partial(world, monkeypa
     assert report.state == "partial"
     assert counts(report) == {"restored": 3}
     assert "no fence" in report.problems[0]
+
+
+async def test_what_ends_between_the_ledgers_word_and_the_restore_does_not_come_back(
+    world, monkeypatch
+):
+    task = envelope("a")
+    await world.accept(task, envelope("b"))
+    ask, asked = SqliteLedger.ask, []
+
+    async def ask_then_it_ends(ledger, keys):
+        found = await ask(ledger, keys)
+        if not asked:
+            asked.append(found)
+            await world.finish(task)
+        return found
+
+    monkeypatch.setattr(SqliteLedger, "ask", ask_then_it_ends)
+    report = await run(world)
+    assert asked == [{}]
+    assert counts(report) == {"present": 2}
+    assert await world.broker.ready_ids() == ["b"]
+    assert counts(await run(world)) == {"finished": 1, "present": 1}
+
+
+async def test_a_wipe_between_the_ledgers_word_and_the_restore_voids_it(world, monkeypatch):
+    await world.accept(envelope("a"))
+    ask, asked = SqliteLedger.ask, []
+
+    async def ask_then_it_ends_and_all_is_lost(ledger, keys):
+        found = await ask(ledger, keys)
+        asked.append(found)
+        if len(asked) == 1:
+            await world.record(envelope("a"))
+            await world.broker.lose_everything()
+        return found
+
+    monkeypatch.setattr(SqliteLedger, "ask", ask_then_it_ends_and_all_is_lost)
+    assert counts(await run(world)) == {"finished": 1}
+    assert asked[0] == {}
+    assert await world.broker.ready_ids() == []
+
+
+async def test_while_the_ledger_gives_no_answer_nothing_is_restored(world, monkeypatch):
+    await world.copy(*many(1_200))
+    ask, restored = SqliteLedger.ask, []
+
+    async def fall_silent_then_answer(ledger, keys):
+        if len(restored) < 8:
+            restored.append(await world.broker.ready_ids())
+            raise Unavailable("ledger", "it fell silent")
+        return await ask(ledger, keys)
+
+    monkeypatch.setattr(SqliteLedger, "ask", fall_silent_then_answer)
+    report = await run(world)
+    assert restored == [[]] * 8
+    assert (report.state, counts(report)) == ("complete", {"restored": 1_200})
+    assert sorted(await world.broker.ready_ids()) == sorted(each.task_id for each in many(1_200))
