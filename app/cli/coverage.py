@@ -37,7 +37,8 @@ def _sentences(found: Coverage) -> list[str]:
     if found.missing is None:
         said.append("Nothing is mirrored: LIFEBOAT_RABBITMQ_URL is not set. All has one copy.")
     elif not found.missing:
-        said.append("Whatever should have its copy has it.")
+        on_the_way = f"; {found.waiting:,} are on their way" if found.waiting else ""
+        said.append(f"Whatever should have its copy has it{on_the_way}.")
     if found.lost:
         said.append(
             f"{found.lost:,} have no confirmed copy and are not in the journal any more: nobody"
