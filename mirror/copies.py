@@ -1,5 +1,6 @@
 """From journal entries to copies, and what becomes of an entry that is no envelope."""
 
+from app.amqp.copies import heading_of
 from app.amqp.message import Unreadability
 from app.broker.journal import JournalEntry
 from app.clock import now_ms
@@ -7,6 +8,7 @@ from app.envelope import Envelope, decode
 from app.errors import EnvelopeError, UnsupportedSchema
 from app.ledger.records import QuarantineRecord
 from app.names import QueueName
+from mirror.slicing import Slicer
 from mirror.window import Held
 
 
@@ -14,10 +16,13 @@ class MisplacedEntry(EnvelopeError):
     """An envelope that is another's than its journal entry says."""
 
 
-def hold(entry: JournalEntry, name: QueueName) -> Held:
+def hold(entry: JournalEntry, name: QueueName, slicer: Slicer) -> Held:
     """Read the envelope of one entry of the journal of ``name``; see ``Held``."""
+    heading = slicer.heading(entry.envelope)
+    if heading and heading.task_id == entry.task_id and heading.run == entry.run:
+        return Held(entry, heading)
     try:
-        return Held(entry, _envelope(entry, name))
+        return Held(entry, heading_of(_envelope(entry, name)))
     except EnvelopeError as error:
         return Held(entry, error)
 

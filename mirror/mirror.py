@@ -13,12 +13,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from app.amqp.copies import CopyMaker
+from app.amqp.copies import CopyMaker, Heading
 from app.amqp.message import Publication
 from app.broker.connection import RedisConnection
 from app.broker.journal import Journal
 from app.clock import monotonic_ms, now_ms
-from app.envelope import Envelope
 from app.errors import StaleGeneration, Unavailable
 from app.ledger.ledger import Ledger
 from app.lifecycle import cancel
@@ -30,6 +29,7 @@ from mirror.copies import hold, quarantine_record
 from mirror.gauges import QueueGauges
 from mirror.lease import JournalLease, LeaseLost, Sight
 from mirror.publisher import Publisher, PublishOutcome
+from mirror.slicing import Slicer
 from mirror.term import JournalLost, Term
 from mirror.topology import Topology
 from mirror.window import Held
@@ -75,6 +75,7 @@ class QueueMirror:
             servers.redis, servers.ledger, settings.env, name, adopt=settings.adopt_ledger
         )
         self._journal = Journal(servers.redis, self._session.keys)
+        self._slicer = Slicer(name)
         # Blocked reads have a connection of their own: idle queues must not use up the pool.
         self._idle_redis = RedisConnection.from_settings(settings)
         self._idle_journal = Journal(self._idle_redis, self._session.keys)
@@ -175,7 +176,7 @@ class QueueMirror:
                 term.advance(entries, last)
                 term.read_size.seen(entries)
                 if entries:
-                    term.window.add([hold(entry, self.name) for entry in entries])
+                    term.window.add([hold(entry, self.name, self._slicer) for entry in entries])
                     term.waiting.set()
                 if len(entries) < count:
                     await self._idle_journal.wait(last, wait_ms)
@@ -198,11 +199,11 @@ class QueueMirror:
                 await asyncio.wait(self._publishing, return_when=asyncio.FIRST_COMPLETED)
                 continue
             taken = term.window.take(BATCH)
-            if batch := [held for held in taken if isinstance(held.envelope, Envelope)]:
+            if batch := [held for held in taken if isinstance(held.heading, Heading)]:
                 self._spawn(term, self._publishing, self._send(term, batch))
             for held in taken:
-                if isinstance(held.envelope, Exception):
-                    self._spawn(term, self._recording, self._quarantine(term, held, held.envelope))
+                if isinstance(held.heading, Exception):
+                    self._spawn(term, self._recording, self._quarantine(term, held, held.heading))
 
     def _spawn(
         self, term: Term, group: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]
@@ -262,9 +263,9 @@ class QueueMirror:
         )
         now_s = now_ms() // 1000
         return [
-            maker.publication(held.envelope, held.entry.journal_id, now_s)
+            maker.publication(held.entry.envelope, held.heading, held.entry.journal_id, now_s)
             for held in batch
-            if isinstance(held.envelope, Envelope)
+            if isinstance(held.heading, Heading)
         ]
 
     async def _quarantine(self, term: Term, held: Held, error: Exception) -> None:

@@ -11,8 +11,8 @@ from heapq import heappop, heappush
 from itertools import islice
 from typing import Final
 
+from app.amqp.copies import Heading
 from app.broker.journal import JournalEntry
-from app.envelope import Envelope
 
 WINDOW_BYTES: Final = 64 << 20
 """A window is full with so many bytes of envelopes, however few they are."""
@@ -20,10 +20,10 @@ WINDOW_BYTES: Final = 64 << 20
 
 @dataclass(slots=True, eq=False)
 class Held:
-    """One journal entry in the window; ``envelope``: what it says, or why it says nothing."""
+    """One journal entry in the window; ``heading``: what it says, or why it says nothing."""
 
     entry: JournalEntry
-    envelope: Envelope | Exception
+    heading: Heading | Exception
     place: int = 0
     confirmed: bool = False
 
