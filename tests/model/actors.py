@@ -32,7 +32,7 @@ from app.task_queue.request import Prepared
 from app.task_queue.submitting import Submitter
 from app.worker.claim import QueueWork
 from app.worker.worker import Worker
-from mirror.copies import hold, publication
+from mirror.copies import hold
 from mirror.term import JournalLost, Term
 from rehydrator.acting import BodiesNeeded
 from rehydrator.opening import Opening
@@ -223,7 +223,8 @@ class MirrorProcess(Process):
         term.window.settle(batch, [each is PublishOutcome.CONFIRMED for each in outcomes])
 
     def copy_of(self, held, term):
-        return publication(held.entry, held.envelope, env=ENV, ledger=IDENTITY, token=term.token)
+        origin = Origin(ENV, IDENTITY, term.token, held.entry.journal_id)
+        return copy_publication(held.envelope, origin, 1)
 
     async def _trim(self, term):
         while prefix := term.window.prefix(WINDOW):

@@ -15,7 +15,7 @@ from collections import defaultdict
 from functools import lru_cache
 
 from app.errors import StaleGeneration
-from tests.model.fakes_scripts import SCRIPTS, Keys
+from tests.model.fakes_scripts import SCRIPTS, Keys, raw_entry
 from tests.model.streams import Stream, id_of
 
 keys_of = lru_cache(1_000)(Keys)
@@ -151,6 +151,12 @@ class FakeRedis:
             given[0] = known["token"]
         return SCRIPTS[name](self, keys, given)
 
+    def xrange(self, key, start, count):
+        stream = self.stream(key)
+        behind = (-1, 0) if start == "-" else id_of(start.removeprefix("("))
+        ids = [each for each in sorted(stream.entries) if each > behind][:count]
+        return [raw_entry(each, stream.entries[each]) for each in ids]
+
     def hmget(self, key, names):
         return [self.fields(key).get(name) for name in names]
 
@@ -169,6 +175,13 @@ class FakeConnection:
             if name == "start":
                 self._promises.started(self._faults.who, keys)
             return reply
+
+        return await self._faults.call("redis", name, apply)
+
+    async def script_and(self, name, keys, arguments, command):
+        def apply():
+            _, key, start, _, _, count = command
+            return self._redis.run(name, keys, arguments), self._redis.xrange(key, start, count)
 
         return await self._faults.call("redis", name, apply)
 

@@ -486,11 +486,8 @@ def promote(redis, keys, argv):
 # --- the mirror
 
 
-def read_journal(redis, keys, argv):
-    stream = redis.stream(keys.journal)
-    behind = (0, 0) if argv[1] == "-" else id_of(argv[1])
-    ids = [each for each in sorted(stream.entries) if each > behind][: int(argv[2])]
-    return [[raw_entry(each, stream.entries[each]) for each in ids], b(text_of(stream.last))]
+def journal_end(redis, keys, argv):
+    return b(text_of(redis.stream(keys.journal).last))
 
 
 def trim(redis, keys, argv):
@@ -668,7 +665,7 @@ SCRIPTS = {
     for each in (
         *(attach, load_paused, complete, pend, keep_since, sight, enqueue, redrive, look, marks),
         *(mark_cancel, mirror_state, fetch, start, settle, retry, give_back, drop, renew),
-        *(reclaim, due, promote, read_journal, trim, inspect, restore, refresh, refreshed),
+        *(reclaim, due, promote, journal_end, trim, inspect, restore, refresh, refreshed),
         *(walk, rejournal, retired),
     )
 }

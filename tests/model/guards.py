@@ -17,6 +17,7 @@ from app.worker.claim import Claim
 from app.worker.outcome import Done
 from app.worker.settler import Settler
 from tests.model import actors
+from tests.model.steps import step
 
 
 def _never_asks():
@@ -72,15 +73,21 @@ def _a_publish_without_an_answer_is_confirmed():
     return [patch.object(actors.MirrorProcess, "_publish", publish)]
 
 
+def held_after(calls):
+    return (*("answer",) * calls, "hold")
+
+
 @dataclass(frozen=True)
 class Guard:
     """``without``: what the fakes leave out; ``patches``: other code in the place of a decision.
 
     ``kinds``: the steps it takes to see that it is missed, so that few histories are enough.
+    ``history``: one that shows it, where even so chance would take too long to come upon one.
     """
 
     name: str
-    kinds: str
+    kinds: str = ""
+    history: tuple = ()
     without: frozenset = frozenset()
     patches: Callable = list
 
@@ -114,7 +121,7 @@ GUARDS = (
     Guard("3, a mark, not the watermark", "submit mirror lose pass_time", {"mark"}),
     Guard(
         "3, the mark of the entry that the hash names",
-        "submit fetch end_handler redrive mirror resolve",
+        "submit fetch end_handler redrive mirror resolve pass_time",
         {"jid"},
     ),
     Guard(
@@ -124,13 +131,33 @@ GUARDS = (
     ),
     Guard(
         "4, started is recorded if nobody was ahead",
-        "submit mirror rehydrate fetch end_handler wipe resolve",
+        history=(
+            step("submit", task_id="a"),
+            step("mirror", who="m1"),
+            step("wipe"),
+            step("rehydrate", who="r1"),
+            step("rehydrate", who="r1"),
+            step("fetch", who="w1", plan=held_after(5)),
+            step("wipe"),
+            step("rehydrate", who="r1"),
+            step("rehydrate", who="r1"),
+            step("fetch", who="w2"),
+            step("end_handler", how="fail"),
+            step("resolve"),
+        ),
         patches=_no_compare_and_set,
     ),
     Guard(
         "5, start asks whose entry it is",
-        "submit fetch reclaim pass_time end_handler resolve",
-        {"owner"},
+        history=(
+            step("submit", task_id="a", fresh=True),
+            step("fetch", who="w1", plan=held_after(3)),
+            step("pass_time", seconds=31.0),
+            step("reclaim", who="w2"),
+            step("end_handler", plan=held_after(1)),
+            step("resolve"),
+        ),
+        without={"owner"},
     ),
     Guard(
         "6, a refresh waits for another entry than the copy's own",
@@ -139,8 +166,19 @@ GUARDS = (
     ),
     Guard(
         "6, a refreshed copy waits for the mark",
-        "submit mirror rehydrate pass_time lose",
-        {"refreshed"},
+        history=(
+            step("submit", task_id="a"),
+            step("mirror", who="m1"),
+            step("rehydrate", who="r1"),
+            step("pass_time", seconds=301.0),
+            step("rehydrate", who="r1"),
+            step("rehydrate", who="r1", plan=held_after(2)),
+            step("lose", what="journal"),
+            step("submit", task_id="b"),
+            step("mirror", who="m1", most=3),
+            step("resolve"),
+        ),
+        without={"refreshed"},
     ),
     Guard("7, the worker asks", "submit snapshot fetch end_handler fail_over", patches=_never_asks),
     Guard("8, a cancel marks first", "submit fetch cancel resolve", {"cancel"}),

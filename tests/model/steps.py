@@ -17,9 +17,10 @@ REHYDRATORS = ("r1", "r2")
 EVERYBODY = (*WORKERS, *MIRRORS, *REHYDRATORS, "api")
 INDEX = (0, 1, 2)
 NO_OR_YES = (False, True)
-HOLDS = tuple((*("answer",) * n, "hold") for n in range(5))
+HOLDS = tuple((*("answer",) * n, "hold") for n in range(8))
 FAULTS = tuple((*("answer",) * n, fate) for fate in ("lose", "fail", "late") for n in range(5))
 PLANS = (*((),) * 24, *HOLDS * 2, *FAULTS)
+CALM_PLANS = (*((),) * len(HOLDS), *HOLDS)
 PUBLISHES = (
     *((),) * 8,
     *((each,) for each in ("arrive", "later", "lost", "nack", "return")),
@@ -80,6 +81,9 @@ KINDS = {
 }
 
 
+CALM = {"plan": CALM_PLANS, "fate": ("answer",), "acks_are_lost": (False,)}
+
+
 @dataclass(frozen=True)
 class Step:
     """``given`` are the arguments of the method of this name."""
@@ -97,18 +101,30 @@ class Step:
         return (len(dict(self.given).get("plan", ())), len(repr(self)), repr(self))
 
 
-def table(size, kinds=tuple(KINDS), seed=1):
-    """Steps of these kinds, as often as their weights say, the simple ones first."""
+def table(size, kinds=tuple(KINDS), *, seed=1, calm=False):
+    """Steps of these kinds, as often as their weights say, the simple ones first.
+
+    ``calm``: calls may wait, and no more becomes of them.
+    """
     chance = random.Random(seed)
     names, weights = list(kinds), [KINDS[kind][0] for kind in kinds]
     steps = []
     for name in chance.choices(names, weights, k=size):
-        given = KINDS[name][1].items()
+        given = KINDS[name][1]
+        if calm:
+            given = {**given, **{each: of for each, of in CALM.items() if each in given}}
+        given = given.items()
         steps.append(Step(name, tuple((each, chance.choice(of)) for each, of in given)))
     return sorted(steps, key=lambda step: step.weight)
 
 
 STEPS = table(4_000)
+
+
+def step(name, **given):
+    """One step by hand; what is not given is the plainest there is."""
+    every = {each: given.get(each, of[0]) for each, of in KINDS[name][1].items()}
+    return Step(name, tuple(every.items()))
 
 
 class History:
