@@ -11,6 +11,7 @@ import orjson
 from pymongo import MongoClient
 from redis.asyncio import Redis
 
+from app.drill.keys import TASKS
 from app.drill.verdict import Arrival, Recorded
 from app.stack.stack import DATABASE, Stack
 
@@ -78,7 +79,7 @@ async def copies_left(stack: Stack, queue: str) -> int | None:
 async def redis_depth(stack: Stack, prefix: str) -> tuple[dict[str, int], int]:
     """Tasks of a queue by state, and the length of its journal.
 
-    ``prefix`` is that of the queue's keys, ``lb:{env.tenant.queue}:``.
+    ``prefix`` is that of the queue's keys.
     """
     lanes = [f"{prefix}ready:{priority}" for priority in ("high", "normal", "low")]
     async with Redis.from_url(stack.redis.url) as client, client.pipeline(transaction=True) as ask:
@@ -106,7 +107,7 @@ async def redis_depth(stack: Stack, prefix: str) -> tuple[dict[str, int], int]:
 async def tasks_in_redis(stack: Stack) -> int:
     """How many tasks Redis knows."""
     async with Redis.from_url(stack.redis.url) as client:
-        return sum([1 async for _ in client.scan_iter(match="lb:*:task:*", count=1_000)])
+        return sum([1 async for _ in client.scan_iter(match=TASKS, count=1_000)])
 
 
 async def versions(stack: Stack) -> dict[str, str]:

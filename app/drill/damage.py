@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from app.clock import monotonic_ms, now_ms
 from app.drill import checker
 from app.drill.game import ALL_KINDS, Game
+from app.drill.keys import NORMAL_LANES, TASKS
 from app.drill.load import QUEUE
 from app.stack.process import StackError, until
 
@@ -53,7 +54,7 @@ async def redis_stream_loss(game: Game, share: int) -> None:
 
     async def lose() -> None:
         async with Redis.from_url(game.stack.redis.url, decode_responses=True) as client:
-            names = [name async for name in client.scan_iter(match="lb:*:ready:normal")]
+            names = [name async for name in client.scan_iter(match=NORMAL_LANES)]
             if not await client.delete(*names):
                 raise StackError("There was no stream of ready tasks to delete.")
 
@@ -87,7 +88,7 @@ async def redis_key_loss(game: Game, share: int) -> None:
 
 
 async def _states(client: Redis) -> Mapping[str, str]:
-    names = [str(name) async for name in client.scan_iter(match="lb:*:task:*", count=1_000)]
+    names = [str(name) async for name in client.scan_iter(match=TASKS, count=1_000)]
     return {name: str(await client.hget(name, "state")) for name in names}
 
 

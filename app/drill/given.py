@@ -11,6 +11,7 @@ from pymongo.errors import PyMongoError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.drill.keys import patterns_of
 from app.settings import Settings, addresses_of
 from app.stack.process import StackError
 from app.stack.rabbitmq import RabbitMQServer
@@ -50,7 +51,7 @@ class GivenRedis(RedisServer):
         async with Redis.from_url(self.url) as client:
             keys = [
                 key
-                for pattern in (f"lb:{{{env}.*", f"lb:{{{env}}}:*")
+                for pattern in patterns_of(env)
                 async for key in client.scan_iter(match=pattern, count=1_000)
             ]
             return int(await client.unlink(*keys)) if keys else 0
@@ -143,7 +144,10 @@ class GivenStack(Stack):
         """Remove what was made; a sentence for each thing that could not be."""
         left = []
         steps = (
-            (f"the keys lb:{{{self.env}.* in Redis", self.given_redis.forget_env(self.env)),
+            (
+                f"the keys {patterns_of(self.env)[0]} in Redis",
+                self.given_redis.forget_env(self.env),
+            ),
             (f"the vhost {self.vhost} in RabbitMQ", self.rabbitmq.delete_vhost(self.vhost)),
             *(
                 ((f"the database {self.env} in MongoDB", self.given_mongo.drop()),)

@@ -14,6 +14,7 @@ from app.clock import now_ms
 from app.drill import checker
 from app.drill.game import Game, Plan
 from app.drill.given import GivenStack, own_env
+from app.drill.keys import queue_prefix
 from app.drill.load import QUEUE
 from app.drill.outside import ON_GIVEN
 from app.drill.sampler import sample
@@ -187,7 +188,7 @@ def _keys_prefix(game: Game) -> str:
     """Of the drill's queue in Redis."""
     settings = load()
     env = game.environment.get("LIFEBOAT_ENV", settings.env)
-    return f"lb:{{{env}.{settings.tenant}.{QUEUE}}}:"
+    return queue_prefix(env, settings.tenant, QUEUE)
 
 
 def _keep(game: Game) -> dict[str, Any]:

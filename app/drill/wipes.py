@@ -10,6 +10,7 @@ from typing import Final
 from redis.asyncio import Redis
 
 from app.drill.game import Game
+from app.drill.keys import JOURNALS
 
 WIPES: Final = 50
 LAGS: Final = 0.5
@@ -58,7 +59,7 @@ async def _unmirrored(url: str) -> tuple[int, float]:
         seconds, microseconds = await client.time()
         now_ms = seconds * 1_000 + microseconds // 1_000
         count, oldest_ms = 0, now_ms
-        async for journal in client.scan_iter(match="lb:*:journal"):
+        async for journal in client.scan_iter(match=JOURNALS):
             count += await client.xlen(journal)
             for entry_id, _ in await client.xrange(journal, count=1) or []:
                 oldest_ms = min(oldest_ms, int(str(entry_id).split("-")[0]))

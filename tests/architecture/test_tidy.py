@@ -23,6 +23,7 @@ MAY_READ_ENVIRONMENT = (
     "app/bench/ground.py",
     "app/cli/system.py",
     "app/drill/commands.py",
+    "app/drill/matrix.py",
     # What a shell wants completed is no setting.
     "app/cli/completion.py",
 )
@@ -116,7 +117,7 @@ def test_only_the_settings_read_the_environment(path):
 
 
 # The drill reads the stores with code of its own: it trusts nothing of what it judges.
-@each([path for path in MODULES if not is_in(path, ("app/broker", "app/drill/checker.py"))])
+@each([path for path in MODULES if not is_in(path, ("app/broker", "app/drill/keys.py"))])
 def test_keys_have_one_home(path):
     found = [line for line, text in texts_of(ast.parse(path.read_text())) if "lb:" in text]
     assert found == []
