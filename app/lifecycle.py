@@ -5,6 +5,7 @@ restarts it whole, instead of limping on without one duty.
 """
 
 import asyncio
+import gc
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
@@ -18,6 +19,8 @@ T = TypeVar("T")
 
 RETRY_EVERY_S = 1.0
 REMIND_EVERY = 30
+GARBAGE_THRESHOLDS = (10_000, 20, 50)
+"""Python's own (700, 10, 10) have what lives for one batch looked at again and again."""
 
 
 async def wait_for(what: str, attempt: Callable[[], Awaitable[T]]) -> T:
@@ -49,6 +52,9 @@ async def run_until_stopped(
 
     Raises whatever ended a loop by surprise.
     """
+    # What was imported stays: nothing is gained by looking at it.
+    gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
