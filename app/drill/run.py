@@ -129,7 +129,7 @@ async def _play(game: Game, scenario: Scenario) -> Outcome:
     finally:
         for each in running:
             await cancel(each)
-    evidence = await _evidence(game, samples, scenario.planned_faults)
+    evidence = await _evidence(game, samples, scenario)
     document = judge(
         evidence,
         scenario=plan.scenario,
@@ -149,7 +149,7 @@ async def _play(game: Game, scenario: Scenario) -> Outcome:
     return Outcome(document, timeline(samples, accepted, effects, document["faults"]))
 
 
-async def _evidence(game: Game, samples: list[Sample], planned_faults: int) -> Evidence:
+async def _evidence(game: Game, samples: list[Sample], scenario: Scenario) -> Evidence:
     image = game.stack.rabbitmq.source.image
     return Evidence(
         book=game.producers.book,
@@ -159,9 +159,10 @@ async def _evidence(game: Game, samples: list[Sample], planned_faults: int) -> E
         restored=await _restored(game),
         rpo_tasks=game.rpo[0],
         rpo_seconds=game.rpo[1],
-        planned_faults=planned_faults,
+        planned_faults=scenario.planned_faults,
         faults=game.faults,
         samples=samples,
+        copies_taken=scenario.takes_copies,
         count_age_ms=COUNT_AGE_MS if game.stack.servers and not image else USUAL_COUNT_AGE_MS,
     )
 

@@ -40,6 +40,8 @@ class Scenario:
     """Whether RabbitMQ must have three nodes."""
     replicated: bool = False
     """Whether Redis must have a replica."""
+    takes_copies: bool = False
+    """Whether a fault takes copies out of RabbitMQ by itself."""
 
     async def play(self, game: Game) -> None:
         """All of it, with an equal share of the tasks around each fault."""
@@ -195,7 +197,10 @@ SCENARIOS: Final = {
         "RabbitMQ's queue takes no more for a while", rabbitmq_queue_full
     ),
     "rabbitmq-queue-deleted": Scenario(
-        "RabbitMQ's queue is deleted, then Redis is wiped", rabbitmq_queue_deleted, 2
+        "RabbitMQ's queue is deleted, then Redis is wiped",
+        rabbitmq_queue_deleted,
+        2,
+        takes_copies=True,
     ),
     "rabbitmq-alarm": Scenario("RabbitMQ takes nothing for want of memory", rabbitmq_alarm),
     "mongo-restart": Scenario(

@@ -79,6 +79,8 @@ class Evidence:
     samples: Sequence[Sample] = field(default_factory=tuple)
     count_age_ms: int = 5_000
     """How old the broker's count of a sample may be."""
+    copies_taken: bool = False
+    """Whether a fault itself took copies: then only what was counted before it is judged."""
 
 
 def judge(
@@ -131,7 +133,7 @@ def copies_missing(evidence: Evidence) -> int:
     sample had its copy all the time. What two samples in a row miss, away from any fault, was let
     go too early.
     """
-    calm = [each for each in evidence.samples if _is_calm(each, evidence.faults)]
+    calm = [each for each in evidence.samples if _is_calm(each, evidence)]
     missing = [
         max(0, _owed(each.at_ms, evidence) - each.copies)
         for each in calm
@@ -140,8 +142,12 @@ def copies_missing(evidence: Evidence) -> int:
     return max((min(pair) for pair in pairwise(missing)), default=0)
 
 
-def _is_calm(sample: Sample, faults: Sequence[Fault]) -> bool:
-    return not any(each.at_ms <= sample.at_ms <= each.done_ms + CALM_AFTER_MS for each in faults)
+def _is_calm(sample: Sample, evidence: Evidence) -> bool:
+    if evidence.copies_taken and any(each.at_ms <= sample.at_ms for each in evidence.faults):
+        return False
+    return not any(
+        each.at_ms <= sample.at_ms <= each.done_ms + CALM_AFTER_MS for each in evidence.faults
+    )
 
 
 def _owed(at_ms: int, evidence: Evidence) -> int:

@@ -182,6 +182,13 @@ def test_what_is_counted_around_a_fault_proves_nothing(watched):
     assert counted(watched, dict.fromkeys(range(20000, 28000, 1000), 0)) == (0, "ok")
 
 
+def test_copies_that_a_fault_took_did_not_leave_too_early(watched):
+    watched.copies_taken = True
+    watched.faults = [Fault("queue deleted", 20_000, 20_100, {"queued": 1})]
+    assert counted(watched, dict.fromkeys(range(20_000, 40_000, 1_000), 0)) == (0, "ok")
+    assert counted(watched, dict.fromkeys(range(18_000, 20_000, 1_000), 3)) == (2, "failed")
+
+
 def test_at_fast_a_task_may_be_without_a_copy(watched):
     watched.samples = [dataclasses.replace(each, copies=0) for each in watched.samples]
     assert verdict(watched, "fast")["copiesMissing"] is None
