@@ -80,7 +80,7 @@ MUTANTS = (
         old="safe = [copy for copy, yes in zip(part, confirmed, strict=True) if yes]",
         new="safe = list(part)",
         tests=(
-            f"{TESTS}/test_refreshing.py::test_a_watermark_that_passed_a_lost_journal_lets_nothing_go",
+            f"{TESTS}/test_refreshing.py::test_an_entry_that_was_lost_is_never_confirmed_however_far_the_watermark",
         ),
     ),
     Mutant(

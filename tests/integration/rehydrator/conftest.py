@@ -1,12 +1,19 @@
 """A world of its own for every test: SQLite where the ledger's kind does not matter."""
 
 import json
+from contextlib import AsyncExitStack
 from urllib.parse import quote
 
 import aiohttp
 import pytest
 
+from rehydrator.opening import Opening
+from rehydrator.redis_queue import RedisQueues
+from rehydrator.report import Tally
+from rehydrator.source import CopySource
+from rehydrator.stores import open_stores
 from tests.integration.rehydrator.world import World
+from tests.support.envelopes import QUEUE
 from tests.support.eventually import eventually
 from tests.support.proxy import Proxy
 
@@ -30,6 +37,23 @@ async def make_world(env_name, redis_url, rabbitmq_url, sqlite_path):
 @pytest.fixture
 async def world(make_world):
     return await make_world()
+
+
+@pytest.fixture
+async def open_copies(world):
+    """Opens the copies for a test that takes each step itself."""
+    async with AsyncExitStack() as stack:
+        stores, topology = open_stores(world.settings, stack, process="test")
+        await stores.ledger.open()
+        await topology.declare(QUEUE)
+
+        async def open_copies(prefetch=100):
+            queues = RedisQueues(stores)
+            queues.of(world.name)
+            source = await CopySource.open(world.rabbitmq_url, QUEUE, prefetch=prefetch)
+            return Opening(stores, QUEUE, queues, source, Tally())
+
+        yield open_copies
 
 
 @pytest.fixture

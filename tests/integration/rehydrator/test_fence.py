@@ -1,33 +1,8 @@
 """The fence: nothing counts as looked at because of a mark that came too early (rule 11)."""
 
-from contextlib import AsyncExitStack
-
-import pytest
-
-from rehydrator.opening import Opening
-from rehydrator.redis_queue import RedisQueues
-from rehydrator.report import Tally
-from rehydrator.source import CopySource
-from rehydrator.stores import open_stores
 from tests.integration.rehydrator.world import many
-from tests.support.envelopes import QUEUE, envelope
+from tests.support.envelopes import envelope
 from tests.support.eventually import eventually
-
-
-@pytest.fixture
-async def open_copies(world):
-    async with AsyncExitStack() as stack:
-        stores, topology = open_stores(world.settings, stack, process="test")
-        await stores.ledger.open()
-        await topology.declare(QUEUE)
-
-        async def open_copies(prefetch=100):
-            queues = RedisQueues(stores)
-            queues.of(world.name)
-            source = await CopySource.open(world.rabbitmq_url, QUEUE, prefetch=prefetch)
-            return Opening(stores, QUEUE, queues, source, Tally())
-
-        yield open_copies
 
 
 async def arrived(opening, n):

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from app.amqp.message import Origin
+from rehydrator.refreshing import order
 from rehydrator.source import CopySource
 from tests.support.envelopes import QUEUE, envelope
 from tests.support.eventually import eventually
@@ -118,6 +119,30 @@ async def test_a_watermark_that_passed_a_lost_journal_lets_nothing_go(world):
         await eventually(mirrored, 20)
         await service.noted(present=3)
     assert len(await copies(world)) >= 2
+
+
+async def test_an_entry_that_was_lost_is_never_confirmed_however_far_the_watermark(
+    world, open_copies
+):
+    await world.accept(envelope("a"))
+    opening = await open_copies()
+    await eventually(lambda: opening.take(10, 100))
+    await opening.look(ask_all=False)
+    (copy,) = opening.holdings.held
+
+    async def awaited():
+        await opening.sweep(ask_all=False)
+        return copy.awaited
+
+    awaited_id = await eventually(awaited)
+    await world.broker.lose_journal()
+    await world.accept(envelope("b"))
+    _, watermark = await world.broker.recovery.watermark()
+    assert order(watermark) > order(awaited_id)
+    await opening.sweep(ask_all=False)
+    assert copy in opening.holdings.held
+    await opening.close()
+    assert len(await copies(world)) == 2
 
 
 async def test_after_a_restart_that_kept_the_data_the_only_copy_stays(world):
