@@ -32,9 +32,14 @@ MEANING: Final = {
         " the fault. At `mirrored` none of these had its receipt yet; at `fast` they are what may"
         " be lost."
     ),
+    "fault lasted": (
+        "the first fault, from its beginning until what was taken was back: a server started again,"
+        " an alarm taken off."
+    ),
     "first effect (RTO)": (
-        "from the beginning of the fault, which includes how long it lasted, to the first"
-        " delivery once it was over."
+        "from the beginning of the first fault to the first delivery once it was over, so never"
+        " less than it lasted. Where Redis, the ledger and the worker are there, deliveries go on"
+        " meanwhile."
     ),
     "all work done (RTO)": (
         "from the beginning of the fault to the last delivery of work accepted before it. Some of"
@@ -49,8 +54,10 @@ SAID: Final = {
     "mirrored": "A receipt came only once RabbitMQ had confirmed a copy, which is the default.",
     "fast": "A receipt came once the task was in Redis; its copy followed.",
 }
+SHOWN_MAX: Final = 3
+"""Faults of one game that are named; the kept file has all."""
 COLUMNS: Final = (
-    "failure", "lost", "run again", "recorded twice", "without a copy (RPO)",
+    "failure", "lost", "run again", "recorded twice", "without a copy (RPO)", "fault lasted",
     "first effect (RTO)", "all work done (RTO)", "shown by",
 )  # fmt: skip
 
@@ -73,7 +80,8 @@ def results(folder: Path) -> list[dict[str, Any]]:
 def written(documents: Sequence[Mapping[str, Any]]) -> str:
     """The page over these results."""
     tables = [
-        f"## At `{level}`\n\n{SAID[level]}\n\n" + table(COLUMNS, _rows(documents, level))
+        f"## At `{level}`\n\n{SAID[level]}{_unmeasured(documents, level)}\n\n"
+        + table(COLUMNS, _rows(documents, level))
         for level in LEVELS
     ]
     played = [
@@ -82,7 +90,7 @@ def written(documents: Sequence[Mapping[str, Any]]) -> str:
             f"`{each['durability']}`",
             f"{each['seed']}",
             f"{each['tasks']:,}",
-            "; ".join(_fault(fault) for fault in each["faults"]),
+            _faults(each["faults"]),
             each["verdict"],
             f"{_servers(each)}; {each['cores']} cores",
             f"{each['lifeboat']}, {datetime.fromtimestamp(each['startedAt'] / 1000, UTC):%Y-%m-%d}",
@@ -108,13 +116,20 @@ def _rows(documents: Sequence[Mapping[str, Any]], level: str) -> list[tuple[str,
     rows = []
     for name, scenario in SCENARIOS.items():
         story = scenario.story[:1].upper() + scenario.story[1:]
-        of_it = [d for d in documents if (d["scenario"], d["durability"]) == (name, level)]
-        if of_it:
+        if of_it := _of(documents, name, level):
             rows.append((story, *_figures(of_it)))
-        else:
-            command = f"`lifeboat drill --scenario {name} --durability {level}`"
-            rows.append((story, *["not measured"] * (len(COLUMNS) - 2), command))
     return rows
+
+
+def _unmeasured(documents: Sequence[Mapping[str, Any]], level: str) -> str:
+    names = [f"`{name}`" for name in SCENARIOS if not _of(documents, name, level)]
+    return f" Not measured: {', '.join(names)}." if names else ""
+
+
+def _of(
+    documents: Sequence[Mapping[str, Any]], scenario: str, level: str
+) -> list[Mapping[str, Any]]:
+    return [d for d in documents if (d["scenario"], d["durability"]) == (scenario, level)]
 
 
 def _figures(documents: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -134,14 +149,25 @@ def _figures(documents: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
         worst("duplicateExecutions", "{:,}".format),
         worst("duplicateResults", "{:,}".format),
         f"{worst('rpoTasks', '{:,} tasks'.format)}, {worst('rpoSeconds', _seconds)}",
+        _seconds(max(_lasted(each["faults"][0]) for each in documents)),
         worst("rtoFirstSeconds", _seconds),
         worst("rtoAllSeconds", _seconds),
         command,
     )
 
 
+def _lasted(fault: Mapping[str, Any]) -> float:
+    return float(fault["doneAt"] - fault["at"]) / 1000
+
+
 def _seconds(value: float) -> str:
     return f"{value:.2f} s" if value < 1 else f"{value:.1f} s"
+
+
+def _faults(faults: Sequence[Mapping[str, Any]]) -> str:
+    shown = [_fault(each) for each in faults[:SHOWN_MAX]]
+    more = len(faults) - len(shown)
+    return "; ".join(shown) + (f"; and {more} more" if more else "")
 
 
 def _fault(fault: Mapping[str, Any]) -> str:
