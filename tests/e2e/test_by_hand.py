@@ -5,7 +5,6 @@
 
 import asyncio
 import json
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -118,7 +117,7 @@ async def test_the_users_carry_the_ring_its_fallback_and_the_commands(guarded, d
     copy = copy_publication(envelope(queue="mail"), Origin(vhost, ""), 7)
     headers = {**copy.headers, "x-tenant": "default"}
     async with open_channel(connection) as channel:
-        await publish(channel, replace(copy, body=b"{}", headers=headers), deadline)
+        await publish(channel, copy._replace(body=b"{}", headers=headers), deadline)
     await close_connection(connection)
 
     async def quarantined():
