@@ -18,7 +18,7 @@ from app.stack.process import ChildProcess, StackError, free_port, kept_port, un
 from app.stack.servers import Server
 from app.stack.sources import rabbitmq_source
 
-CONTROL_WITHIN_S: Final = 60
+CONTROL_WITHIN_S: Final = 120
 ANSWER_WITHIN_S: Final = 20
 VHOST_WITHIN_MS: Final = 60_000
 PLUGINS: Final = "[rabbitmq_management, rabbitmq_prometheus].\n"
