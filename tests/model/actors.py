@@ -2,7 +2,7 @@
 
 Real: the whole worker (fetcher, reclaimer, promoter, heartbeat, admission, executor, settler,
 spooling), the rehydrator's turn with all it calls (looking, deciding, acting, refreshing, fences,
-the watch over losses), the mirror's window, term and copies, and of the API submitting, confirming,
+the watch over losses), the mirror's window and term, what a copy says, and of the API submitting, confirming,
 cancelling, redriving. Modelled: when each loop comes round (a step of the history says so), the
 mirror's loops, leases among mirrors and rehydrators (two at once are always allowed), the
 connections.
@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from app.amqp.message import Origin, copy_publication
 from app.amqp.publishing import PublishOutcome
 from app.broker.journal import Journal
-from app.envelope import Envelope
+from app.envelope import decode
 from app.errors import LifeboatError, StaleGeneration, Unavailable
 from app.metrics import Metrics
 from app.registry import Discard, Retry, Suspend, TaskContext, TaskRegistry
@@ -32,8 +32,8 @@ from app.task_queue.request import Prepared
 from app.task_queue.submitting import Submitter
 from app.worker.claim import QueueWork
 from app.worker.worker import Worker
-from mirror.copies import hold
 from mirror.term import JournalLost, Term
+from mirror.window import Held
 from rehydrator.acting import BodiesNeeded
 from rehydrator.opening import Opening
 from rehydrator.redis_queue import Stores
@@ -210,12 +210,10 @@ class MirrorProcess(Process):
     async def _read(self, term):
         entries, last = await self.journal.read(term.token, term.cursor, term.window.room)
         term.advance(entries, last)
-        term.window.add([hold(entry, self.world.name) for entry in entries])
+        term.window.add([Held(entry, None) for entry in entries])
 
     async def _publish(self, term, most):
         batch = term.window.take(most)
-        for held in batch:
-            assert isinstance(held.envelope, Envelope)
         if not batch:
             return
         copies = [self.copy_of(held, term) for held in batch]
@@ -224,7 +222,7 @@ class MirrorProcess(Process):
 
     def copy_of(self, held, term):
         origin = Origin(ENV, IDENTITY, term.token, held.entry.journal_id)
-        return copy_publication(held.envelope, origin, 1)
+        return copy_publication(decode(held.entry.envelope), origin, 1)
 
     async def _trim(self, term):
         while prefix := term.window.prefix(WINDOW):

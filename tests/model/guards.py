@@ -81,13 +81,15 @@ def held_after(calls):
 class Guard:
     """``without``: what the fakes leave out; ``patches``: other code in the place of a decision.
 
-    ``kinds``: the steps it takes to see that it is missed, so that few histories are enough.
+    ``kinds``: the steps it takes to see that it is missed, so that few histories are enough;
+    ``calm``: of calls that only wait.
     ``history``: one that shows it, where even so chance would take too long to come upon one.
     """
 
     name: str
     kinds: str = ""
     history: tuple = ()
+    calm: bool = False
     without: frozenset = frozenset()
     patches: Callable = list
 
@@ -107,7 +109,7 @@ class Guard:
 
 
 GUARDS = (
-    Guard("1, scripts ask for the token", "submit mirror snapshot fail_over", {"token"}),
+    Guard("1, scripts ask for the token", "submit mirror snapshot fail_over", without={"token"}),
     Guard(
         "2, a copy of a later run is not finished",
         "submit fetch end_handler redrive mirror rehydrate",
@@ -115,19 +117,31 @@ GUARDS = (
     ),
     Guard(
         "2, the first outcome of a run stays",
-        "submit fetch reclaim pass_time end_handler",
+        history=(
+            step("submit", task_id="a"),
+            step("fetch", who="w1"),
+            step("end_handler", plan=("lose",)),
+        ),
         patches=_last_outcome_wins,
     ),
-    Guard("3, a mark, not the watermark", "submit mirror lose pass_time", {"mark"}),
+    Guard("3, a mark, not the watermark", "submit mirror lose pass_time", without={"mark"}),
     Guard(
         "3, the mark of the entry that the hash names",
-        "submit fetch end_handler redrive mirror resolve pass_time",
-        {"jid"},
+        history=(
+            step("submit", task_id="a"),
+            step("fetch", who="w1"),
+            step("end_handler", how="suspend"),
+            step("mirror", who="m1", plan=held_after(1)),
+            step("redrive", task_id="a"),
+            step("resolve"),
+            step("pass_time", seconds=2.5),
+        ),
+        without={"jid"},
     ),
     Guard(
         "4, a failed attempt is recorded before the retry",
         "submit mirror fetch end_handler wipe rehydrate",
-        {"open"},
+        without={"open"},
     ),
     Guard(
         "4, started is recorded if nobody was ahead",
@@ -162,7 +176,8 @@ GUARDS = (
     Guard(
         "6, a refresh waits for another entry than the copy's own",
         "submit mirror rehydrate pass_time resolve",
-        {"own"},
+        calm=True,
+        without={"own"},
     ),
     Guard(
         "6, a refreshed copy waits for the mark",
@@ -181,19 +196,37 @@ GUARDS = (
         without={"refreshed"},
     ),
     Guard("7, the worker asks", "submit snapshot fetch end_handler fail_over", patches=_never_asks),
-    Guard("8, a cancel marks first", "submit fetch cancel resolve", {"cancel"}),
-    Guard("9, a place, not a hash alone", "submit mirror rehydrate lose", {"place"}),
+    Guard(
+        "8, a cancel marks first",
+        history=(
+            step("submit", task_id="a", fresh=True),
+            step("mirror", who="m1"),
+            step("fetch", who="w1", plan=held_after(3)),
+            step("cancel", task_id="a", plan=held_after(5)),
+            step("resolve"),
+        ),
+        without={"cancel"},
+    ),
+    Guard("9, a place, not a hash alone", "submit mirror rehydrate lose", without={"place"}),
     Guard(
         "10, digests are compared",
-        "submit mirror wipe rehydrate fetch end_handler",
+        history=(
+            step("submit", task_id="a"),
+            step("submit", task_id="a", variant=2, plan=("answer", "late")),
+        ),
         patches=_digests_never_differ,
     ),
     Guard(
         "12, the ledger is told before Redis",
-        "submit mirror fetch end_handler crash",
+        history=(
+            step("submit", task_id="a"),
+            step("fetch", who="w1"),
+            step("end_handler", plan=held_after(1)),
+            step("submit", task_id="a"),
+        ),
         patches=_redis_is_told_first,
     ),
-    Guard("a message_id for each publish", "submit mirror", {"message_id"}),
+    Guard("a message_id for each publish", "submit mirror", without={"message_id"}),
     Guard(
         "no answer is no confirm",
         "submit mirror",

@@ -95,6 +95,9 @@ class Step:
         said = ", ".join(f"{name}={value!r}" for name, value in self.given if value not in ((), 0))
         return f"{self.name}({said})"
 
+    def _repr_pretty_(self, printer, _cycle):
+        printer.text(repr(self))
+
     @property
     def weight(self):
         """How much there is to it: simple steps first."""

@@ -8,8 +8,8 @@ from tests.model.promises import Broken
 from tests.model.steps import History, table
 from tests.model.world import patched
 
-HISTORIES = 600
-LENGTH = 20
+HISTORIES = 300
+LENGTH = 25
 SHOWN = [each for each in GUARDS if each.history]
 FOUND = [each for each in GUARDS if not each.history]
 
@@ -28,7 +28,7 @@ def replay(guard, without):
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("guard", FOUND, ids=str)
 def test_chance_finds_that_it_is_missing(guard):
-    steps = table(1_500, guard.kinds.split(), calm=True)
+    steps = table(1_500, guard.kinds.split(), calm=guard.calm)
     with guard.taken_out(), pytest.raises(Broken):
         run_histories(HISTORIES, length=LENGTH, steps=steps, without=guard.without, shrink=False)
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.model.machine import run_histories
 
-HISTORIES = 1_500
+HISTORIES = 2_000
 
 
 @pytest.mark.timeout(600)
