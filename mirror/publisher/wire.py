@@ -98,6 +98,9 @@ class Run:
         start, stop = max(first, self.first), min(last + 1, self.end)
         settled = self._tally.settle(start + self._offset, stop + self._offset, mark)
         self.open -= settled
+        if start == self.first:
+            # Nothing before this is open: the next answer need not look there.
+            self.first = stop
         return settled
 
 

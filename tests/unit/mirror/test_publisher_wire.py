@@ -12,7 +12,7 @@ from pamqp.header import ContentHeader
 
 from app.amqp.message import Publication
 from mirror.publisher.outcome import PublishOutcome
-from mirror.publisher.wire import WRITE_BYTES, Wire
+from mirror.publisher.wire import WRITE_BYTES, Tally, Wire
 
 C, R, N, U = (
     PublishOutcome.CONFIRMED,
@@ -175,6 +175,26 @@ async def test_no_more_is_written_than_may_be_unsettled():
             channel.written()
         assert channel.delivery_tag == published
     await task
+
+
+async def test_settling_touches_only_what_is_acked():
+    channel, wire = new_wire(unsettled_max=100_000)
+    looked_at = []
+
+    class Counting(Tally):
+        def settle(self, start, stop, mark):
+            looked_at.append(stop - start)
+            return super().settle(start, stop, mark)
+
+    tally = Counting(2_000, channel.create_future())
+    task = asyncio.create_task(wire.send(messages(2_000), tally))
+    while not task.done():
+        await asyncio.sleep(0)
+        channel.written()
+    await channel.ack(10, multiple=True)
+    await channel.ack(500)
+    await channel.ack(20, multiple=True)
+    assert looked_at == [10, 1, 10]
 
 
 async def test_what_is_answered_makes_room_once():
