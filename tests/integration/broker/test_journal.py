@@ -1,4 +1,4 @@
-"""``hold_journal.lua``, ``release_journal.lua``, ``read_journal.lua``, ``trim.lua``: the mirror."""
+"""``hold_journal.lua``, ``release_journal.lua``, ``journal_end.lua``, ``trim.lua``: the mirror."""
 
 import asyncio
 
