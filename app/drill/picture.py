@@ -10,8 +10,12 @@ from app.drill.timeline import Band, Line, Panel, Timeline
 WIDTH, HEIGHT = 1_000, 100
 """Of a plot, in its own units."""
 TICKS: Final = 6
-APART: Final = 0.035
+APART: Final = 0.08
 """Least distance of two fault marks, as a share of the width."""
+NAMED_MAX: Final = 10
+"""Faults that are named over the picture; the table has all."""
+EDGES_MAX: Final = 30
+"""With more bands than these their edges would hide the lines."""
 BAND_LEAST: Final = 3.0
 """Least width of a band: a fault of some milliseconds is seen, too."""
 STEPS_S: Final = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_200, 3_600, 14_400)
@@ -37,7 +41,11 @@ def _marks(timeline: Timeline) -> str:
         last = middle
         name = escape(band.name)
         shown.append(f'<span style="left:{middle:.2%}" title="{name}">{number}</span>')
-    names = "; ".join(f"{n}: {escape(b.name)}" for n, b in enumerate(timeline.bands[:10], 1))
+    names = "; ".join(
+        f"{n}: {escape(band.name)}" for n, band in enumerate(timeline.bands[:NAMED_MAX], 1)
+    )
+    more = len(timeline.bands) - NAMED_MAX
+    names += f"; and {more} more, listed below" if more > 0 else ""
     words = f'<p class="soft">Faults: {names}.</p>' if names else ""
     return f'{words}<div class="marks" aria-hidden="true">{"".join(shown)}</div>'
 
@@ -50,7 +58,8 @@ def _panel(panel: Panel, number: int, timeline: Timeline) -> str:
         f'<path class="c{i}" d="{_path(line, timeline.seconds, panel.top)}"/>'
         for i, line in enumerate(panel.lines, 1)
     )
-    bands = "".join(_band(band, timeline.seconds) for band in timeline.bands)
+    edged = len(timeline.bands) <= EDGES_MAX
+    bands = "".join(_band(band, timeline.seconds, edged=edged) for band in timeline.bands)
     words = escape(_in_words(panel))
     return (
         f"<figure><figcaption><h3>{escape(panel.title)}</h3>"
@@ -74,13 +83,13 @@ def _key(line: Line, number: int) -> str:
     )
 
 
-def _band(band: Band, seconds: float) -> str:
+def _band(band: Band, seconds: float, *, edged: bool) -> str:
     left, right = (WIDTH * each / seconds for each in (band.start, band.end))
     width = max(right - left, BAND_LEAST)
+    edge = f'<path class="edge" d="M{left:.1f} 0V{HEIGHT}"/>' if edged else ""
     return (
         f'<rect class="band" x="{left:.1f}" y="0" width="{width:.1f}" height="{HEIGHT}">'
-        f"<title>{escape(band.name)}</title></rect>"
-        f'<path class="edge" d="M{left:.1f} 0V{HEIGHT}"/>'
+        f"<title>{escape(band.name)}</title></rect>{edge}"
     )
 
 

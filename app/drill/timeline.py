@@ -121,7 +121,8 @@ def _rate(name: str, times_ms: Sequence[int], start_ms: int, end_ms: int) -> Lin
     steps = range(-(-seconds // step))
     last = (end_ms - start_ms) / 1000
     at = [min((i + 0.5) * step, last) for i in steps]
-    return Line(name, at, [counts[i] / step for i in steps])
+    # The last step may be cut short by the end.
+    return Line(name, at, [counts[i] / min(step, seconds - i * step) for i in steps])
 
 
 def _thin(line: Line) -> Line:

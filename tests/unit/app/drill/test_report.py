@@ -112,3 +112,12 @@ def test_the_verdict_is_said_in_words(document, drawn):
 
 def test_a_drill_without_a_fault_or_a_sample_is_a_report_too(document):
     Page(written(document | {"faults": []}, timeline([], [], [], [])))
+
+
+def test_a_hundred_faults_do_not_hide_the_lines(document):
+    faults = [FAULT | {"at": 10_000 + 1_000 * n, "doneAt": 10_500 + 1_000 * n} for n in range(100)]
+    text = written(document | {"faults": faults}, timeline([], [10_000], [110_000], faults))
+    assert "and 90 more, listed below" in text
+    assert text.count('class="band"') == 4 * 100
+    assert 'class="edge"' not in text
+    assert text.count("<tr><td") >= 100
