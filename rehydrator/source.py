@@ -35,9 +35,9 @@ log = logging.getLogger(__name__)
 
 PREFETCH_MAX: Final = 60_000
 """Per consumer; AMQP allows 65,535, and 0 would mean 2,000 on a quorum queue."""
-WAITING_BYTES_MAX: Final = 8 * 1_048_576
+WAITING_BYTES_MAX: Final = 4 * 1_048_576
 """Bodies that may wait for ``batch``: behind more of them the broker must wait with the others."""
-BATCH_BYTES_MAX: Final = 4 * 1_048_576
+BATCH_BYTES_MAX: Final = 2 * 1_048_576
 """Bodies in one batch: one more than fit is in it at the most."""
 RETURN_TIMEOUT_MS: Final = 2_000
 RETURN_POLL_S: Final = 0.02
@@ -302,10 +302,9 @@ class CopySource:
                 return
             arrived.append(Arrived(lane, tag, redelivered, header, body))
             self._waiting_bytes += len(body)
-            if self._waiting_bytes > WAITING_BYTES_MAX and not (self._paused or self._calling):
-                self._paused = True
-                self._receiving.pause()
             wake.set()
+            if self._waiting_bytes > WAITING_BYTES_MAX:
+                self._pause()
 
         return take
 
@@ -324,11 +323,19 @@ class CopySource:
         if not keep:
             self._ending = True
             self._arrived.clear()
+            self._waiting_bytes = 0
         self._resume()
         try:
             yield
         finally:
             self._calling -= 1
+            if self._waiting_bytes > WAITING_BYTES_MAX:
+                self._pause()
+
+    def _pause(self) -> None:
+        if not (self._paused or self._calling or self._ending):
+            self._paused = True
+            self._receiving.pause()
 
     def _resume(self) -> None:
         if self._paused:
@@ -354,6 +361,9 @@ class CopySource:
     def _finish(self, end: CopiesLost) -> None:
         self._end = self._end or end
         self._arrived.clear()
+        self._waiting_bytes = 0
+        # The broker's goodbye must be read.
+        self._resume()
         for lane in self._lanes:
             lane.held.clear()
         self._wake.set()
