@@ -109,10 +109,28 @@ class Guard:
 
 
 GUARDS = (
-    Guard("1, scripts ask for the token", "submit mirror snapshot fail_over", without={"token"}),
+    Guard(
+        "1, scripts ask for the token",
+        history=(
+            step("snapshot"),
+            step("submit", task_id="b"),
+            step("mirror", who="m1", publish=("arrive",)),
+            step("fail_over"),
+            step("submit", task_id="a"),
+            step("mirror", who="m1", most=3),
+        ),
+        without={"token"},
+    ),
     Guard(
         "2, a copy of a later run is not finished",
-        "submit fetch end_handler redrive mirror rehydrate",
+        history=(
+            step("submit", task_id="a"),
+            step("fetch", who="w1"),
+            step("end_handler", how="discard"),
+            step("redrive", task_id="a"),
+            step("mirror", who="m1", most=3),
+            step("rehydrate", who="r1", ask_all=True),
+        ),
         patches=_any_finished_run_counts,
     ),
     Guard(
@@ -124,7 +142,17 @@ GUARDS = (
         ),
         patches=_last_outcome_wins,
     ),
-    Guard("3, a mark, not the watermark", "submit mirror lose pass_time", without={"mark"}),
+    Guard(
+        "3, a mark, not the watermark",
+        history=(
+            step("submit", task_id="b"),
+            step("lose", what="journal"),
+            step("submit", task_id="a"),
+            step("mirror", who="m1", most=3),
+            step("pass_time", seconds=0.3),
+        ),
+        without={"mark"},
+    ),
     Guard(
         "3, the mark of the entry that the hash names",
         history=(
@@ -140,7 +168,13 @@ GUARDS = (
     ),
     Guard(
         "4, a failed attempt is recorded before the retry",
-        "submit mirror fetch end_handler wipe rehydrate",
+        history=(
+            step("submit", task_id="a"),
+            step("mirror", who="m1"),
+            step("fetch", who="w1"),
+            step("end_handler", how="fail"),
+            step("wipe"),
+        ),
         without={"open"},
     ),
     Guard(
