@@ -169,7 +169,7 @@ def test_a_script_is_called_by_its_name_from_one_module(path):
     callers = [
         name_of(module)
         for module in MODULES
-        if re.search(rf'script\(\s*"{path.stem}"', module.read_text())
+        if re.search(rf'script(?:_and)?\(\s*"{path.stem}"', module.read_text())
     ]
     assert len(callers) == 1
     assert callers[0].startswith("app/broker/")
