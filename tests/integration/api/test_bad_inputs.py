@@ -187,12 +187,6 @@ OPTIONS = [
     task("events as a word", "#/events", events="yes"),
     task("an unknown durability", "#/durability", durability="safe"),
     task("an unknown reaction", "#/onDegraded", onDegraded="ignore"),
-    Bad(
-        "a durability not to be had here",
-        TASK | {"durability": "fsync"},
-        code="durability_unsupported",
-        pointers=["#/durability"],
-    ),
 ]
 
 CONTEXT = [

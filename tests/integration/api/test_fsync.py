@@ -38,6 +38,7 @@ async def test_a_redis_that_cannot_say_is_refused_and_nothing_is_kept(
     answer = await batch(own_redis_api, [TASK | {"durability": "fsync"}, TASK | {"taskId": "t1"}])
     first, second = answer.document["items"]
     assert (first["status"], first["code"]) == (422, "durability_unsupported")
+    assert [each["pointer"] for each in first["errors"]] == ["#/durability"]
     assert second["disposition"] == "created"
     assert (await own_redis_api.get("/v1/queues/default")).document["depth"]["queued"] == 1
 
