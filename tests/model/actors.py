@@ -30,7 +30,7 @@ from app.task_queue.open_queue import OpenQueue
 from app.task_queue.redriving import Redriver
 from app.task_queue.request import Prepared
 from app.task_queue.submitting import Submitter
-from app.worker.claim import QueueWork
+from app.worker.claim import Phase, QueueWork, StopReason
 from app.worker.worker import Worker
 from mirror.term import JournalLost, Term
 from mirror.window import Held
@@ -175,8 +175,13 @@ class WorkerProcess(Process):
         await self.worker._heartbeat.renew(list(self.work.claims.values()))
 
     async def stop(self):
-        """A stopping worker hands back what it has; this one then goes on."""
-        await self.worker._give_back(list(self.work.claims.values()))
+        """A stopping worker hands back what has not ended; this one then goes on."""
+        worker = self.worker
+        await worker._give_back(worker._claims_in(Phase.ADMITTING))
+        for claim in worker._claims_in(Phase.RUNNING):
+            claim.stop(StopReason.GIVE_BACK)
+        await worker._executor.end(1)
+        await worker._give_back(worker._claims_in(Phase.RUNNING))
 
 
 class MirrorProcess(Process):
