@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from tests.mutants.planted import named
 from tests.mutants.runner import BROKEN, KILLED, ControlFailed, control, judge_all
@@ -37,7 +37,7 @@ def tell(result):
 
 
 def show(results, seconds):
-    table = Table("mutant", "rule", "outcome", "by", "seconds", box=None)
+    table = Table("mutant", "rule", "outcome", Column("by", overflow="fold"), "seconds", box=None)
     for each in results:
         table.add_row(
             each.mutant.name,
@@ -46,7 +46,7 @@ def show(results, seconds):
             each.killed_by.rpartition("/")[2],
             f"{each.seconds:.1f}",
         )
-    OUT.print(table)
+    OUT.print(table, soft_wrap=False)
     killed = sum(each.outcome == KILLED for each in results)
     OUT.print(f"{killed}/{len(results)} killed in {seconds:.0f} s", highlight=False)
 
