@@ -6,6 +6,8 @@ from app.broker.connection import RedisConnection
 from app.broker.keys import QueueKeys
 
 LOOKED_AT = 1_000
+"""Journal entries looked at one by one, and bytes of their envelopes: Redis waits meanwhile."""
+LOOKED_AT_BYTES = 1 << 20
 RATE_WINDOW_S = 10
 
 
@@ -37,7 +39,7 @@ async def read_gauges(redis: RedisConnection, keys: QueueKeys, token: str) -> Ga
         keys.mirror,
         keys.rates,
     ]
-    reply = await redis.script("depth", names, [token, LOOKED_AT])
+    reply = await redis.script("depth", names, [token, LOOKED_AT, LOOKED_AT_BYTES])
     now, ready, taken, delayed, retrying, oldest, unmirrored, first, accepted, settled, flat = reply
     mirror = zip(flat[::2], flat[1::2], strict=True)
     return Gauges(

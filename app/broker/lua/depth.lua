@@ -1,6 +1,6 @@
 -- Figures of one queue.
 -- KEYS: 1 generation, 2 journal, 3-5 ready high/normal/low, 6 delayed, 7 retrying, 8 mirror, 9 rates
--- ARGV: 1 token, 2 journal entries looked at to tell tasks from refreshes
+-- ARGV: 1 token, 2 journal entries looked at to tell tasks from refreshes, 3 bytes of their envelopes
 -- Returns: {now ms, in ready streams, handed to workers, delayed, of these retrying, oldest waiting
 --          entry's id, journal entries that are tasks, oldest unmirrored task's id, accepted and settled in the last
 --          ten seconds, mirror hash as field, value, ...}
@@ -22,14 +22,25 @@ for lane = 3, 5 do
     oldest = first[1]
   end
 end
--- Refresh entries are copies RabbitMQ already has: not counted, nor the oldest.
+-- Refresh entries are copies RabbitMQ already has: not counted, nor the oldest. Looked at a few at a
+-- time, and no more than some bytes of them: what is not looked at counts as tasks.
 local unmirrored, length = '', redis.call('XLEN', KEYS[2])
-for _, entry in ipairs(redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', ARGV[2])) do
-  if entry[2][6] == 'refresh' then
-    length = length - 1
-  elseif unmirrored == '' then
-    unmirrored = entry[1]
+local from, left, bytes, size = '-', tonumber(ARGV[2]), tonumber(ARGV[3]), 0
+while left > 0 and bytes > 0 do
+  local some = size == 0 and 10 or math.max(1, math.floor(bytes / size))
+  local entries = redis.call('XRANGE', KEYS[2], from, '+', 'COUNT', math.min(left, some))
+  if not entries[1] then break end
+  local seen = 0
+  for _, entry in ipairs(entries) do
+    seen = seen + #entry[2][8]
+    if entry[2][6] == 'refresh' then
+      length = length - 1
+    elseif unmirrored == '' then
+      unmirrored = entry[1]
+    end
   end
+  from = '(' .. entries[#entries][1]
+  left, bytes, size = left - #entries, bytes - seen, math.max(1, seen / #entries)
 end
 local second, sums = math.floor(now / 1000), {a = 0, s = 0}
 local ring = redis.call('HGETALL', KEYS[9])

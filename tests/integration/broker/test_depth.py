@@ -69,6 +69,27 @@ async def test_refreshes_are_no_exposure(broker):
     assert found.oldest_unmirrored_ms is not None
 
 
+async def test_refreshes_far_down_a_journal_of_small_envelopes_are_told_apart(broker):
+    answers = await broker.submit(*(envelope(f"t{n}") for n in range(40)))
+    await broker.confirm()
+    for n, answer in enumerate(answers):
+        await broker.refresh(f"t{n}", journal_id=answer.journal_id)
+    await broker.submit(envelope("a"))
+    found = await gauges(broker)
+    assert (found.unmirrored, found.oldest_unmirrored_ms is None) == (1, False)
+
+
+async def test_of_large_envelopes_only_some_are_looked_at_and_the_rest_counts(broker, monkeypatch):
+    monkeypatch.setattr("app.broker.gauges.LOOKED_AT_BYTES", 10)
+    answers = await broker.submit(*(envelope(f"t{n}") for n in range(15)))
+    await broker.confirm()
+    for n, answer in enumerate(answers):
+        await broker.refresh(f"t{n}", journal_id=answer.journal_id)
+    found = await gauges(broker)
+    # Ten are looked at before anything is known of their size.
+    assert found.unmirrored == 5
+
+
 async def test_rates_count_accepted_once_and_settled_once(broker):
     for _ in range(2):
         await broker.submit(*(envelope(f"t{i}") for i in range(20)))
