@@ -29,7 +29,7 @@ test: setup
 matrix-setup: setup
 	@$(PY) -m app.stack root
 
-# Every drill on both pairs of servers; takes about an hour.
+# Every drill on both pairs of servers: some forty games of 40 s and more.
 matrix: matrix-setup
 	@$(PY) -m app.drill.matrix
 
