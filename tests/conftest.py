@@ -6,10 +6,15 @@ import uuid
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from app.stack.rabbitmq import RabbitMQServer
 from app.stack.roots import NEWER, VARIABLE, chosen_root
 from app.stack.servers import MongoServer, RedisServer
+
+# How long an example takes says nothing on a machine that others use, too.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 KINDS = {"unit", "integration", "property", "model", "contract", "e2e", "architecture"}
 
