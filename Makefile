@@ -55,7 +55,7 @@ docs: $(STAMP)
 
 # Plays what the page of measured guarantees rests on, then writes the page; takes about an hour.
 guarantees: setup
-	@$(PY) -m app.drill.measure && $(MAKE) --no-print-directory docs
+	@$(PY) -m app.drill.measure; failed=$$?; $(MAKE) --no-print-directory docs; exit $$failed
 
 lock: $(STAMP)
 	@$(VENV)/bin/pip-compile -q --extra dev --generate-hashes --no-emit-index-url \
