@@ -75,4 +75,5 @@ class Topology:
             await self._management.verify_queue(name)
         except Unavailable as error:
             log.warning("%s could not be read back: %s.", name, error.detail)
-        self._verified.add(name)
+        else:
+            self._verified.add(name)
