@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -21,6 +22,10 @@ PAUSE_LOOK_S = 0.002
 STOPPED = ("T", "t", "Z", "X")
 """States of a thread in /proc that runs no code."""
 TAIL = 800
+PORTS = 10_000, 32_000
+PORT_TRIES = 200
+# Of the machine: a seed that a test sets must not send everybody to the same port.
+_CHANCE = random.SystemRandom()
 
 # Bound at import: between fork and exec nothing may be looked up or imported.
 _prctl = getattr(ctypes.CDLL(None), "prctl", None)
@@ -31,11 +36,19 @@ class StackError(Exception):
 
 
 def free_port() -> int:
-    """A loopback port nobody listens on now."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A loopback port nobody listens on now.
+
+    Below those that the kernel gives to outgoing connections: one of them would be in the way of a
+    server that starts later, or comes back to its port.
+
+    Raises:
+        StackError: none was found.
+    """
+    for _ in range(PORT_TRIES):
+        port = _CHANCE.randint(*PORTS)
+        if is_free(port):
+            return port
+    raise StackError(f"No free port was found between {PORTS[0]} and {PORTS[1]} on 127.0.0.1.")
 
 
 def is_free(port: int) -> bool:
