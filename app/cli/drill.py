@@ -31,6 +31,14 @@ Scenario = Annotated[str, typer.Option(help=f"One of {', '.join(SCENARIOS)}.")]
 Tasks = Annotated[int, typer.Option(min=1, max=1_000_000, help="Webhook deliveries to submit.")]
 Seed = Annotated[int, typer.Option(help="The same seed makes the same tasks.")]
 Durability = Annotated[str, typer.Option(help="fast, fsync or mirrored.")]
+Minutes = Annotated[
+    float | None,
+    typer.Option(
+        min=0.1,
+        max=24 * 60,
+        help="How long the faults of random go on, with the tasks spread over that time; unset: 1.",
+    ),
+]
 Report = Annotated[
     Path | None,
     typer.Option(
@@ -57,6 +65,7 @@ def drill(
     tasks: Tasks = 2_000,
     seed: Seed = 1,
     durability: Durability = "mirrored",
+    minutes: Minutes = None,
     report: Report = None,
     keep: Keep = False,
     on_given: OnGiven = False,
@@ -69,9 +78,10 @@ def drill(
         _check_given(scenario, settings, keep=keep)
     else:
         _check(scenario)
+    _check_minutes(scenario, minutes)
     progress = Console(stderr=json, highlight=False)
     log.setup("drill", logging.WARNING)
-    plan = Plan(scenario, tasks, seed, durability, keep)
+    plan = Plan(scenario, tasks, seed, durability, keep, minutes * 60 if minutes else None)
 
     def say(text: str) -> None:
         progress.print(text, soft_wrap=True)
@@ -102,6 +112,14 @@ def _check(scenario: str) -> None:
     if scenario not in SCENARIOS:
         raise typer.BadParameter(
             f"{scenario}: choose one of {', '.join(SCENARIOS)}.", param_hint="--scenario"
+        )
+
+
+def _check_minutes(scenario: str, minutes: float | None) -> None:
+    if minutes is not None and scenario != "random":
+        raise typer.BadParameter(
+            f"{scenario} takes the time it takes: only random goes on for so many minutes.",
+            param_hint="--minutes",
         )
 
 
@@ -140,6 +158,8 @@ def _write_report(
         *("lifeboat", "drill", "--scenario", plan.scenario, "--tasks", str(plan.tasks)),
         *("--seed", str(plan.seed), "--durability", plan.durability),
     ]
+    if plan.seconds:
+        command += ["--minutes", f"{plan.seconds / 60:g}"]
     if on_given:
         command.append(FLAG)
     story = (ON_GIVEN if on_given else SCENARIOS)[plan.scenario].story

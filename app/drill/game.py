@@ -10,16 +10,21 @@ from typing import Any, Final
 
 from app.clock import monotonic_ms, now_ms
 from app.drill import checker, commands
+from app.drill.keys import queue_prefix
 from app.drill.load import QUEUE, tasks
 from app.drill.producers import Producers
 from app.drill.verdict import Fault
+from app.settings import load
+from app.stack.network import Network
 from app.stack.process import ChildProcess, StackError, free_port, until
 from app.stack.sources import Images
-from app.stack.stack import VHOST, Stack
-from app.stack.system import System
+from app.stack.stack import DATABASE, VHOST, Stack
+from app.stack.system import System, names_of
 
 MIRROR: Final = f"lifeboat.mirror.{QUEUE}"
 ALL_KINDS: Final = ("queued", "running", "scheduled", "retrying")
+WORKERS_NETWORKED: Final = 2
+"""One may lose its tasks to the other."""
 RECEIVER_WITHIN_MS: Final = 15_000
 IN_FLIGHT_WITHIN_MS: Final = 20_000
 ALL_WITHIN_MS: Final = 1_000
@@ -44,6 +49,8 @@ class Plan:
     durability: str
     keep: bool = False
     """Whether all goes on running afterwards, for a look around."""
+    seconds: float | None = None
+    """How long the faults of ``random`` go on; None: its usual time."""
 
 
 class Game:
@@ -58,10 +65,13 @@ class Game:
         *,
         clustered: bool = False,
         replicated: bool = False,
+        networked: bool = False,
         given: Stack | None = None,
     ) -> None:
         """``clustered``: RabbitMQ has three nodes; ``replicated``: Redis has a replica.
 
+        ``networked``: there are two workers, and every process speaks to every server through a
+        line of its own that can be broken.
         ``given`` takes the place of private servers.
         """
         self.plan = plan
@@ -75,7 +85,17 @@ class Game:
             replicated=replicated,
         )
         self.environment = {**self.stack.environment(), **SETTINGS}
-        self.system = System(folder / "lifeboat", self.environment, detached=plan.keep)
+        self.network = Network(folder, detached=plan.keep) if networked else None
+        workers = WORKERS_NETWORKED if networked else 1
+        self.system = System(
+            folder / "lifeboat",
+            self.environment,
+            workers=workers,
+            detached=plan.keep,
+            own=self._own_addresses(workers),
+        )
+        self.planned_faults: int | None = None
+        """How many are to come, where the scenario itself cannot know."""
         self.faults: list[Fault] = []
         self.rpo: tuple[int, float] = (0, 0.0)
         self.reports: list[dict[str, Any]] = []
@@ -95,6 +115,13 @@ class Game:
         """The ledger's file where there is no MongoDB."""
         return Path(self.environment.get("LIFEBOAT_SQLITE_PATH", ""))
 
+    @property
+    def keys_prefix(self) -> str:
+        """Of the drill's queue in Redis."""
+        settings = load()
+        env = self.environment.get("LIFEBOAT_ENV", settings.env)
+        return queue_prefix(env, settings.tenant, QUEUE)
+
     async def start(self) -> None:
         """Servers, receiver, processes."""
         for server in self.stack.servers:
@@ -107,6 +134,8 @@ class Game:
                 f"RabbitMQ dashboard: {self.stack.rabbitmq.dashboard_url} (guest / guest): watch"
                 f" {MIRROR} fill and drain."
             )
+        if self.network:
+            await self.network.start()
         self.say("Starting Lifeboat: API, worker, mirror, rehydrator ...")
         await self.system.start()
         self.producers.use_api(self.system.api.url)
@@ -114,8 +143,34 @@ class Game:
     async def stop(self) -> None:
         """Everything ends; nothing that ran here is needed again."""
         await self.system.stop()
+        if self.network:
+            self.network.end()
         self.stack.discard()
         self.receiver.kill9()
+
+    def _own_addresses(self, workers: int) -> dict[str, dict[str, str]]:
+        """By process, a line to each server; nothing without a network."""
+        if self.network is None:
+            return {}
+        servers = {"redis": ("LIFEBOAT_REDIS_URL", self.stack.redis.url)}
+        servers["rabbitmq"] = (
+            "LIFEBOAT_RABBITMQ_URL",
+            self.stack.rabbitmq.vhost_url(self.stack.vhost),
+        )
+        servers["management"] = (
+            "LIFEBOAT_RABBITMQ_MANAGEMENT_URL",
+            self.stack.rabbitmq.management_url,
+        )
+        if self.stack.mongo:
+            # Else the set would tell its members' own addresses, past every line.
+            servers["mongo"] = ("LIFEBOAT_MONGO_URL", self.stack.mongo.direct_url(DATABASE))
+        return {
+            process: {
+                variable: self.network.line(process, server, url)
+                for server, (variable, url) in servers.items()
+            }
+            for process in names_of(workers)
+        }
 
     def submit(self, count: int) -> None:
         """Have the producers submit the next ``count`` tasks."""

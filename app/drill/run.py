@@ -14,7 +14,6 @@ from app.clock import now_ms
 from app.drill import checker
 from app.drill.game import Game, Plan
 from app.drill.given import GivenStack, own_env
-from app.drill.keys import queue_prefix
 from app.drill.load import QUEUE
 from app.drill.outside import ON_GIVEN
 from app.drill.sampler import sample
@@ -22,7 +21,7 @@ from app.drill.scenarios import SCENARIOS, Scenario
 from app.drill.timeline import Timeline, timeline
 from app.drill.verdict import Evidence, Sample, judge
 from app.lifecycle import cancel
-from app.settings import Settings, load
+from app.settings import Settings
 from app.stack.process import StackError, started_at
 from app.stack.running import Program, Running
 from app.stack.sources import Images
@@ -56,6 +55,7 @@ async def drill(plan: Plan, images: Images, say: Callable[[str], None]) -> Outco
         say,
         clustered=scenario.clustered,
         replicated=scenario.replicated,
+        networked=scenario.networked,
     )
     if scenario.needs_mongo and game.stack.mongo is None:
         shutil.rmtree(folder, ignore_errors=True)
@@ -117,7 +117,7 @@ async def _play(game: Game, scenario: Scenario) -> Outcome:
     found, samples, began_ms = await checker.versions(game.stack), list[Sample](), now_ms()
     game.say(f"Submitting {plan.tasks:,} webhook deliveries at durability {plan.durability} ...")
     looking = asyncio.create_task(
-        sample(game.stack, _keys_prefix(game), QUEUE, samples), name="sampler"
+        sample(game.stack, game.keys_prefix, QUEUE, samples), name="sampler"
     )
     producing = asyncio.create_task(game.producers.run(), name="producers")
     playing = asyncio.create_task(_faults_and_settling(game, scenario), name="scenario")
@@ -159,7 +159,7 @@ async def _evidence(game: Game, samples: list[Sample], scenario: Scenario) -> Ev
         restored=await _restored(game),
         rpo_tasks=game.rpo[0],
         rpo_seconds=game.rpo[1],
-        planned_faults=scenario.planned_faults,
+        planned_faults=_planned(game, scenario),
         faults=game.faults,
         samples=samples,
         copies_taken=scenario.takes_copies,
@@ -185,19 +185,20 @@ async def _restored(game: Game) -> int:
     return by_service + sum(int(report["restored"]) for report in game.reports)
 
 
-def _keys_prefix(game: Game) -> str:
-    """Of the drill's queue in Redis."""
-    settings = load()
-    env = game.environment.get("LIFEBOAT_ENV", settings.env)
-    return queue_prefix(env, settings.tenant, QUEUE)
+def _planned(game: Game, scenario: Scenario) -> int:
+    """How many faults were to come; none where the game never came to plan them."""
+    return scenario.planned_faults or game.planned_faults or 0
 
 
 def _keep(game: Game) -> dict[str, Any]:
     """Write down what goes on running, so that ``lifeboat down`` ends it; what it is."""
     running = Running.of(game.folder, game.stack, game.system)
     pid = game.receiver.pid
-    receiver = Program("receiver", pid, started_at(pid) or "")
-    replace(running, helpers=[*running.helpers, receiver]).save()
+    helpers = [Program("receiver", pid, started_at(pid) or "")]
+    if game.network and game.network.process:
+        pid = game.network.process.pid
+        helpers.append(Program("network", pid, started_at(pid) or ""))
+    replace(running, helpers=[*running.helpers, *helpers]).save()
     kept = running.document()
     for name, value in kept.items():
         if isinstance(value, str):

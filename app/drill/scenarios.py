@@ -1,6 +1,5 @@
 """What may be played: each scenario does its faults while tasks are in flight."""
 
-import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -10,6 +9,7 @@ from app.drill.copies import rabbitmq_queue_deleted, rabbitmq_queue_full
 from app.drill.damage import redis_key_loss, redis_stream_loss, redis_tail_loss
 from app.drill.failover import redis_stale_failover
 from app.drill.game import ALL_KINDS, Game
+from app.drill.nemesis.play import random_faults
 from app.drill.nodes import rabbitmq_node_loss, rabbitmq_quorum_loss
 from app.drill.wipes import WIPES, redis_wipes
 from app.stack.process import StackError, until
@@ -22,7 +22,6 @@ ALARMED, USUAL = "0.0001", "0.4"
 SLOW_RATE: Final = 5
 """Tasks a second of the rehydrate that is to be killed."""
 RESTORED_LEAST: Final = 5
-RANDOM_FAULTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +33,15 @@ class Scenario:
 
     story: str
     act: Callable[[Game, int], Awaitable[None]]
-    planned_faults: int = 1
+    planned_faults: int | None = 1
+    """None: the game knows, once its schedule is made."""
     needs_mongo: bool = False
     clustered: bool = False
     """Whether RabbitMQ must have three nodes."""
     replicated: bool = False
     """Whether Redis must have a replica."""
+    networked: bool = False
+    """Whether every process must speak to every server through a line that can be broken."""
     takes_copies: bool = False
     """Whether a fault takes copies out of RabbitMQ by itself."""
 
@@ -158,23 +160,6 @@ async def rabbitmq_alarm(game: Game, share: int) -> None:
     await game.inject("rabbitmq memory alarm, on and off", in_flight, alarm)
 
 
-async def random_faults(game: Game, share: int) -> None:
-    """Three different faults one after another, chosen by the seed."""
-    able = [name for name in MIXED if name not in _impossible(game)]
-    chosen = random.Random(game.plan.seed).sample(able, RANDOM_FAULTS)
-    game.say(f"Seed {game.plan.seed} chose {', '.join(chosen)}.")
-    for name in chosen:
-        await SCENARIOS[name].act(game, share // RANDOM_FAULTS)
-
-
-def _impossible(game: Game) -> set[str]:
-    """What these servers cannot play."""
-    without_mongo = set() if game.stack.mongo else {"mongo-restart"}
-    # Its append-only file is not seen from here.
-    contained = {"redis-tail-loss"} if game.stack.redis.source.image else set()
-    return without_mongo | contained
-
-
 SCENARIOS: Final = {
     "redis-wipe": Scenario("Redis dies and all its data is gone", redis_wipe),
     "redis-restart": Scenario("Redis dies and comes back with its data", redis_restart),
@@ -211,11 +196,10 @@ SCENARIOS: Final = {
     "rehydrator-kill": Scenario(
         "Redis is wiped and those who bring it back die half-way", rehydrator_kill, 2
     ),
-    "random": Scenario("three faults, chosen by the seed", random_faults, RANDOM_FAULTS),
+    "random": Scenario(
+        "faults of every kind, two at once, chosen by the seed",
+        random_faults,
+        planned_faults=None,
+        networked=True,
+    ),
 }
-MIXED: Final = tuple(
-    name
-    for name, each in SCENARIOS.items()
-    if each.planned_faults == 1 and not each.clustered and not each.replicated
-)
-"""What single servers can play, one fault each."""

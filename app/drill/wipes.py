@@ -33,7 +33,7 @@ async def redis_wipes(game: Game, share: int) -> None:
 
             async def wipe() -> None:
                 with _standing_still(game, "api"):
-                    shown.append(await _unmirrored(redis.url))
+                    shown.append(await unmirrored(redis.url))
                     redis.wipe()
                 await redis.start()
 
@@ -53,7 +53,7 @@ def _standing_still(game: Game, name: str) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-async def _unmirrored(url: str) -> tuple[int, float]:
+async def unmirrored(url: str) -> tuple[int, float]:
     """How many entries wait in the journals, and since how many seconds the oldest."""
     async with Redis.from_url(url, decode_responses=True) as client:
         seconds, microseconds = await client.time()

@@ -143,6 +143,10 @@ class RabbitMQServer(Server):
         """Whether a node blocks publishers for want of memory."""
         return any(node["mem_alarm"] for node in await self.manage("GET", "/api/nodes"))
 
+    async def has_disk_alarm(self) -> bool:
+        """Whether a node blocks publishers for want of free space."""
+        return any(node["disk_free_alarm"] for node in await self.manage("GET", "/api/nodes"))
+
     async def delete_vhost(self, name: str) -> None:
         """Remove a vhost and all that is in it."""
         await self.manage("DELETE", f"/api/vhosts/{name}")

@@ -155,6 +155,10 @@ class MongoServer(Server):
         """The URL of one database."""
         return f"mongodb://127.0.0.1:{self.port}/{database}?replicaSet=lifeboat"
 
+    def direct_url(self, database: str) -> str:
+        """The same for a client that is not to ask the set for other addresses."""
+        return f"mongodb://127.0.0.1:{self.port}/{database}?directConnection=true"
+
     def _make(self) -> ChildProcess:
         command = [self.program, "--dbpath", str(self.data), "--port", str(self.port)]
         command += ["--bind_ip", "127.0.0.1", "--nounixsocket", "--wiredTigerCacheSizeGB", "0.25"]
@@ -174,9 +178,8 @@ class MongoServer(Server):
         )
 
     async def _round_trip(self) -> None:
-        address = f"mongodb://127.0.0.1:{self.port}/?directConnection=true"
         client: AsyncIOMotorClient[dict[str, object]] = AsyncIOMotorClient(
-            address, serverSelectionTimeoutMS=1_000
+            self.direct_url("admin"), serverSelectionTimeoutMS=1_000
         )
         try:
             hello = await client.admin.command("hello")

@@ -26,6 +26,14 @@ COMMANDS: Final = {
 """By name: the command of ``lifeboat``, and the variable of the port it answers on."""
 
 
+def names_of(workers: int) -> list[str]:
+    """Of all processes of a system with so many workers."""
+    return [
+        *("api", "mirror", "rehydrator", "worker"),
+        *(f"worker-{n}" for n in range(2, workers + 1)),
+    ]
+
+
 class Service:
     """One Lifeboat process with a port on which it says whether it is ready."""
 
@@ -44,6 +52,7 @@ class Service:
         self._command = [sys.executable, "-m", "app.cli", command]
         self._folder = folder
         self._environment = environment
+        self._rehearsed: Mapping[str, str] = {}
         self._detached = detached
         self.use_port(self._first_port(wished_port))
 
@@ -64,9 +73,19 @@ class Service:
             self.name,
             self._command,
             log=self._folder / f"{self.name}.log",
-            environment={**os.environ, **self._environment, self._port_variable: str(port)},
+            environment={
+                **os.environ,
+                **self._environment,
+                **self._rehearsed,
+                self._port_variable: str(port),
+            },
             detached=self._detached,
         )
+
+    def use_environment(self, rehearsed: Mapping[str, str]) -> None:
+        """Have the next start see these variables too, until it is told others; it must be dead."""
+        self._rehearsed = rehearsed
+        self.use_port(self.port)
 
     async def start(self) -> None:
         """Start and wait until it is ready.
@@ -137,23 +156,23 @@ class System:
         workers: int = 1,
         api_port: int | None = None,
         detached: bool = False,
+        own: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         """``environment``: the ``LIFEBOAT_*`` variables they get beside this process's own.
 
+        ``own``: by a process's name, those that it alone gets in their place.
         ``api_port`` is where people expect the API; without one it is anywhere, so that systems
         that run side by side never take each other's place.
         """
-        names = ["api", "mirror", "rehydrator", "worker"]
-        names += [f"worker-{n}" for n in range(2, workers + 1)]
         self.services = {
             name: Service(
                 name,
                 folder,
-                environment,
+                {**environment, **(own or {}).get(name, {})},
                 wished_port=api_port if name == "api" else None,
                 detached=detached,
             )
-            for name in names
+            for name in names_of(workers)
         }
 
     @property

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 from app.cli.main import application
 from app.drill.load import tasks
 from app.drill.nodes import longest_gap_ms
-from app.drill.scenarios import MIXED, SCENARIOS
+from app.drill.scenarios import SCENARIOS
 
 PROMISED = {
     "redis-wipe", "redis-wipes", "redis-restart", "redis-tail-loss", "redis-stream-loss",
@@ -20,10 +20,17 @@ def test_each_promised_name_is_played():
     assert set(SCENARIOS) == PROMISED
 
 
-def test_random_mixes_single_faults_on_single_servers_and_never_itself():
-    assert "random" not in MIXED
-    assert {SCENARIOS[name].planned_faults for name in MIXED} == {1}
-    assert not any(SCENARIOS[name].clustered or SCENARIOS[name].replicated for name in MIXED)
+def test_only_random_has_lines_to_break_and_plans_its_faults_itself():
+    assert {name for name, each in SCENARIOS.items() if each.networked} == {"random"}
+    assert {name for name, each in SCENARIOS.items() if each.planned_faults is None} == {"random"}
+
+
+def test_only_random_goes_on_for_so_many_minutes():
+    done = CliRunner().invoke(
+        application(["drill"]), ["drill", "--scenario", "redis-wipe", "--minutes", "2"]
+    )
+    assert done.exit_code == 2
+    assert "only random" in done.output
 
 
 def test_what_needs_more_than_one_server_of_a_kind_says_so():
