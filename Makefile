@@ -3,7 +3,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.stamp
 
-.PHONY: setup demo test mutants check up fmt docs lock guarantees matrix-setup matrix test-newer
+.PHONY: setup demo test mutants check up fmt docs lock guarantees matrix-setup matrix test-newer soak
 
 setup: $(STAMP)
 	@$(PY) -m app.stack install
@@ -24,6 +24,11 @@ up: setup
 # The suite mostly waits for servers: more processes than cores. Each starts servers of its own.
 test: setup
 	@$(PY) -m pytest -n 3 --dist loadfile
+
+# Five minutes of faults of every kind; it says its seed, and SEED=N plays those of that seed again.
+SEED ?= $(shell date +%s)
+soak: setup
+	@$(VENV)/bin/lifeboat drill --scenario random --minutes 5 --tasks 9000 --seed $(SEED)
 
 # Debian 13's Redis and RabbitMQ in a folder, beside those of the machine.
 matrix-setup: setup
