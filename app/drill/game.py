@@ -94,6 +94,8 @@ class Game:
             detached=plan.keep,
             own=self._own_addresses(workers),
         )
+        self.restored_by_dead = 0
+        """What killed rehydrators had brought back, by their own count."""
         self.planned_faults: int | None = None
         """How many are to come, where the scenario itself cannot know."""
         self.faults: list[Fault] = []

@@ -182,7 +182,7 @@ async def _copies_left(game: Game) -> int:
 async def _restored(game: Game) -> int:
     """By the command and, for it may have been first, by the service."""
     by_service = await checker.restored_by_service(game.system.services["rehydrator"].url)
-    return by_service + sum(int(report["restored"]) for report in game.reports)
+    return game.restored_by_dead + by_service + sum(int(report["restored"]) for report in game.reports)
 
 
 def _planned(game: Game, scenario: Scenario) -> int:

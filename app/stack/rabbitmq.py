@@ -141,11 +141,11 @@ class RabbitMQServer(Server):
 
     async def has_memory_alarm(self) -> bool:
         """Whether a node blocks publishers for want of memory."""
-        return any(node["mem_alarm"] for node in await self.manage("GET", "/api/nodes"))
+        return any(node.get("mem_alarm") for node in await self.manage("GET", "/api/nodes"))
 
     async def has_disk_alarm(self) -> bool:
         """Whether a node blocks publishers for want of free space."""
-        return any(node["disk_free_alarm"] for node in await self.manage("GET", "/api/nodes"))
+        return any(node.get("disk_free_alarm") for node in await self.manage("GET", "/api/nodes"))
 
     async def delete_vhost(self, name: str) -> None:
         """Remove a vhost and all that is in it."""

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from app.drill import checker
 from app.drill.game import Game
 from app.drill.nemesis.schedule import Stroke
 from app.stack.process import StackError, until
@@ -10,7 +11,10 @@ from app.stack.system import Service
 
 async def kill(game: Game, stroke: Stroke) -> None:
     """Kill -9."""
-    _living(game, stroke).process.kill9()
+    service = _living(game, stroke)
+    if stroke.target == "rehydrator":
+        game.restored_by_dead += await checker.restored_by_service(service.url)
+    service.process.kill9()
 
 
 async def start(game: Game, stroke: Stroke) -> None:

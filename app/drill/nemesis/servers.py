@@ -14,7 +14,7 @@ from app.drill.wipes import unmirrored
 from app.stack.process import StackError, free_port, until
 from app.stack.servers import MongoServer, Server
 
-FULL: Final = "1mb"
+FULL: Final = "1kb"
 """Less than any Redis uses: it takes nothing that needs memory."""
 ALARMED, USUAL = "0.0001", "0.4"
 """Shares of the machine's memory at which RabbitMQ blocks publishers."""
