@@ -180,9 +180,10 @@ async def _copies_left(game: Game) -> int:
 
 
 async def _restored(game: Game) -> int:
-    """By the command and, for it may have been first, by the service."""
+    """By the command and, for it may have been first, by the service, also one that was killed."""
     by_service = await checker.restored_by_service(game.system.services["rehydrator"].url)
-    return game.restored_by_dead + by_service + sum(int(report["restored"]) for report in game.reports)
+    by_command = sum(int(report["restored"]) for report in game.reports)
+    return by_command + by_service + game.restored_by_dead
 
 
 def _planned(game: Game, scenario: Scenario) -> int:
