@@ -20,8 +20,11 @@ BENCHES: Final[Mapping[str, Bench]] = {
         run_tasks.BENCH,
         mirror.BENCH,
         rehydrate.BENCH,
+        mirror.COPIES,
     )
 }
+USUAL: Final = tuple(name for name in BENCHES if name != mirror.COPIES.name)
+"""What is measured if nobody chooses: ``mirror-copies`` only explains a part of ``mirror``."""
 
 
 async def play(

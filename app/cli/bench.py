@@ -8,21 +8,24 @@ import typer
 import uvloop
 from rich.console import Console
 
-from app.bench.play import BENCHES, play
+from app.bench.play import BENCHES, USUAL, play
 from app.bench.show import show
 from app.cli.images import images_of
 from app.cli.options import Json
 from app.settings import load
 
 Names = Annotated[
-    list[str] | None, typer.Argument(metavar="[NAME]...", help=f"Of {', '.join(BENCHES)}; or all.")
+    list[str] | None,
+    typer.Argument(
+        metavar="[NAME]...", help=f"Of {', '.join(BENCHES)}; without any: {', '.join(USUAL)}."
+    ),
 ]
 Seconds = Annotated[float, typer.Option(min=0.1, max=600, help="Time of one measurement.")]
 
 
 def bench(names: Names = None, seconds: Seconds = 3.0, json: Json = False) -> None:
     """Measure on private servers, each beside a reference in the same minutes."""
-    chosen = list(dict.fromkeys(names or BENCHES))
+    chosen = list(dict.fromkeys(names or USUAL))
     for name in chosen:
         if name not in BENCHES:
             raise typer.BadParameter(f"{name}: choose of {', '.join(BENCHES)}.", param_hint="NAME")
