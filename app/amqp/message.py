@@ -149,7 +149,8 @@ def read_copy(
 
     ``message_type`` is the AMQP property ``type``.
     """
-    if message_type == FENCE_TYPE:
+    # A task may have this type, too; its copy has a body.
+    if message_type == FENCE_TYPE and not body:
         return Fence(str(headers.get(FENCE_HEADER, "")))
     try:
         return _read(headers, body)

@@ -31,6 +31,17 @@ async def test_a_finished_copy_leaves_and_an_unfinished_one_stays(world):
     assert service.total(service.metrics.copies_retired) == 1
 
 
+async def test_a_copy_of_a_task_of_a_fences_type_is_no_fence(world):
+    task = envelope(type="lifeboat.fence")
+    await world.accept(task)
+    async with world.service() as service:
+        await service.noted(present=1)
+        await world.broker.lose_everything()
+        await service.noted(restored=1)
+        await world.at_rest()
+    assert await world.ready() == 1
+
+
 @pytest.mark.parametrize("state", ["cancelled", "expired", "dead", "suspended", "discarded"])
 async def test_every_finished_state_retires_its_copy(world, state):
     await world.accept(envelope())

@@ -83,6 +83,12 @@ def test_a_fence():
     assert read_copy(fence.headers, fence.body, fence.type) == Fence("run-9")
 
 
+def test_a_task_of_a_fences_type_is_a_copy():
+    envelope = decode(ENVELOPE.raw.replace(b"http.deliver", b"lifeboat.fence"))
+    copy = copy_publication(envelope, ORIGIN, 1_700_000_001)
+    assert read_copy(copy.headers, copy.body, copy.type) == Copy(envelope, ORIGIN)
+
+
 def test_a_copy_reads_back():
     copy = read_copy(PUBLICATION.headers, PUBLICATION.body, PUBLICATION.type)
     assert copy == Copy(ENVELOPE, ORIGIN)
