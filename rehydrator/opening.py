@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from app.amqp.message import Copy, Unreadable
-from app.errors import Unavailable
+from app.errors import StaleGeneration, Unavailable
 from rehydrator.acting import Actions, Notes, nothing
 from rehydrator.arrivals import Arrivals, Home, sort
 from rehydrator.decision import UNKNOWN
@@ -39,7 +39,7 @@ def _raise_the_worst(results: Sequence[object]) -> None:
     """What voids the whole opening before what may be tried again."""
     errors = [each for each in results if isinstance(each, BaseException)]
     for error in errors:
-        if isinstance(error, CopiesLost) or not isinstance(error, Unavailable):
+        if isinstance(error, CopiesLost | StaleGeneration) or not isinstance(error, Unavailable):
             raise error
     for error in errors:
         raise error
@@ -80,11 +80,13 @@ class Opening:
         self._queues = queues
         self._wanted = wanted
         self._dry = dry
-        # Nobody else may say no to a restore: then Redis needs no look of its own before.
-        self._at_once = once and not dry
+        rate = rate or Rate()
+        # Nobody else may say no to a restore: then Redis needs no look of its own before. Where
+        # restores wait for their turn only those may that are none of tasks which are there.
+        self._at_once = once and not (dry or rate.is_limited)
         self._home = Home(settings.env, stores.ledger.identity, settings.adopt_ledger)
         self._actions = Actions(
-            stores, source, self.holdings, notes, rate or Rate(), dry=dry, holds_back=holds_back
+            stores, source, self.holdings, notes, rate, dry=dry, holds_back=holds_back
         )
         self._refreshing = Refreshing(stores, source, self.holdings)
         self._must_catch_up = False

@@ -17,6 +17,11 @@ class Rate:
         self._per_second = per_second
         self._free_s = 0.0
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether some may have to wait."""
+        return self._per_second is not None
+
     async def parts(self, items: Sequence[T]) -> AsyncIterator[Sequence[T]]:
         """``items`` in slices, each when it may pass."""
         if self._per_second is None:

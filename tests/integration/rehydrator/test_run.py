@@ -159,6 +159,13 @@ async def test_restores_come_no_faster_than_told(world):
     assert asyncio.get_running_loop().time() - began > 0.8
 
 
+async def test_a_rate_does_not_slow_down_what_is_there(world):
+    await world.accept(*many(20))
+    async with asyncio.timeout(15):
+        report = await run(world, rate=0.5)
+    assert counts(report) == {"present": 20}
+
+
 async def test_the_service_hands_over_and_goes_on_afterwards(world):
     await world.accept(*many(20))
     async with world.service() as service:
