@@ -23,8 +23,8 @@ from rehydrator.source import CopiesLost, CopySource, Delivery
 
 PART: Final = 500
 """Copies in one call to a store."""
-AT_ONCE: Final = 3
-"""Batches of a run in hand at a time: one is read while others wait for the ledger and Redis."""
+BATCHES_IN_HAND: Final = 3
+"""At a time, of a run: one is read while others wait for the ledger and Redis."""
 
 
 class _Stream:
@@ -139,12 +139,12 @@ class Opening:
                 raise
 
         ended = await asyncio.gather(
-            *(until_it_fails() for _ in range(AT_ONCE)), return_exceptions=True
+            *(until_it_fails() for _ in range(BATCHES_IN_HAND)), return_exceptions=True
         )
         _raise_the_worst(ended)
         return stream.taken
 
-    async def _next(self, stream: "_Stream", max_n: int, wait_ms: int) -> Sequence[Held]:
+    async def _next(self, stream: _Stream, max_n: int, wait_ms: int) -> Sequence[Held]:
         """The next batch with copies in it; none: the stream has ended."""
         async with self._taking:
             while not stream.ended:

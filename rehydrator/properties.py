@@ -82,11 +82,6 @@ class PropertiesReader:
         return found
 
 
-def properties_of(header: bytes) -> Properties:
-    """As ``PropertiesReader.read``, of a single header."""
-    return PropertiesReader().read(header)
-
-
 class _Shape:
     """What headers of one length have in common, and where the rest of them is."""
 

@@ -10,7 +10,7 @@ from pamqp.header import ContentHeader
 from pamqp.heartbeat import Heartbeat
 
 from rehydrator.frames import HEARTBEAT, BrokenFrames, Frames
-from rehydrator.properties import properties_of
+from rehydrator.properties import PropertiesReader
 
 DELIVER = Basic.Deliver("ctag", 7, True, "ex", "key")
 
@@ -32,7 +32,7 @@ class Kept:
     def _sink(self, channel):
         def take(tag, redelivered, header, body):
             assert type(body) is bytes
-            self.got[channel].append((tag, redelivered, properties_of(header).type, body))
+            self.got[channel].append((tag, redelivered, PropertiesReader().read(header).type, body))
 
         return take
 

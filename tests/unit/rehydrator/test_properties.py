@@ -10,7 +10,7 @@ from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
 from rehydrator import properties as module
-from rehydrator.properties import Properties, PropertiesReader, properties_of
+from rehydrator.properties import Properties, PropertiesReader
 
 
 def content(properties, size=0):
@@ -63,25 +63,25 @@ def as_pamqp_reads(header):
 @given(properties(plain), st.integers(0, (1 << 64) - 1))
 def test_properties_are_read_as_pamqp_reads_them(given_properties, size):
     header = content(given_properties, size)
-    assert properties_of(header) == as_pamqp_reads(header)
+    assert PropertiesReader().read(header) == as_pamqp_reads(header)
 
 
 @given(properties(exotic))
 def test_exotic_headers_are_read_as_pamqp_reads_them(given_properties):
     header = content(given_properties)
-    assert properties_of(header) == as_pamqp_reads(header)
+    assert PropertiesReader().read(header) == as_pamqp_reads(header)
 
 
 def test_usual_headers_never_reach_pamqp(monkeypatch):
     monkeypatch.setattr("rehydrator.properties.ContentHeader", None)
     headers = {"text": "ü", **{f"n{bits}": 1 << bits for bits in range(63)}, "negative": -(1 << 63)}
     header = content(Basic.Properties(headers=headers, message_type="t", message_id="m"))
-    assert properties_of(header) == Properties(headers, "t", "m")
+    assert PropertiesReader().read(header) == Properties(headers, "t", "m")
 
 
 def test_a_header_text_that_is_no_text_stays_bytes():
     header = content(Basic.Properties(headers={"x": "ab"})).replace(b"ab", b"\xff\xfe")
-    assert properties_of(header).headers == {"x": b"\xff\xfe"}
+    assert PropertiesReader().read(header).headers == {"x": b"\xff\xfe"}
 
 
 @given(properties(plain), st.data())
@@ -92,12 +92,12 @@ def test_cut_or_garbled_properties_never_raise(given_properties, data):
     else:
         at = data.draw(st.integers(12, len(header) - 1))
         header[at] = data.draw(st.integers(0, 255))
-    assert isinstance(properties_of(bytes(header)), Properties)
+    assert isinstance(PropertiesReader().read(bytes(header)), Properties)
 
 
 def test_properties_nobody_can_read_are_empty():
     header = content(Basic.Properties(headers={"x": "ab"})).replace(b"S", b"?")
-    assert properties_of(header) == Properties({}, None, None)
+    assert PropertiesReader().read(header) == Properties({}, None, None)
 
 
 LIKE = {"x-run": 1, "x-task-id": "task-1", "x-tenant": "acme"}
@@ -169,4 +169,4 @@ def test_a_garbled_header_is_read_as_without_the_one_before(data):
     reader.read(like())
     header = bytearray(like())
     header[data.draw(st.integers(0, len(header) - 1))] = data.draw(st.integers(0, 255))
-    assert reader.read(bytes(header)) == properties_of(bytes(header))
+    assert reader.read(bytes(header)) == PropertiesReader().read(bytes(header))
