@@ -23,7 +23,8 @@ for lane = 3, 5 do
   end
 end
 -- Refresh entries are copies RabbitMQ already has: not counted, nor the oldest. Looked at a few at a
--- time, and no more than some bytes of them: what is not looked at counts as tasks.
+-- time, and no more than some bytes of them: what is not looked at counts as tasks, and is as old as
+-- its first.
 local unmirrored, length = '', redis.call('XLEN', KEYS[2])
 local from, left, bytes, size = '-', tonumber(ARGV[2]), tonumber(ARGV[3]), 0
 while left > 0 and bytes > 0 do
@@ -41,6 +42,10 @@ while left > 0 and bytes > 0 do
   end
   from = '(' .. entries[#entries][1]
   left, bytes, size = left - #entries, bytes - seen, math.max(1, seen / #entries)
+end
+if unmirrored == '' and length > 0 then
+  local behind = redis.call('XRANGE', KEYS[2], from, '+', 'COUNT', 1)[1]
+  unmirrored = behind and behind[1] or ''
 end
 local second, sums = math.floor(now / 1000), {a = 0, s = 0}
 local ring = redis.call('HGETALL', KEYS[9])

@@ -88,6 +88,9 @@ async def test_of_large_envelopes_only_some_are_looked_at_and_the_rest_counts(br
     found = await gauges(broker)
     # Ten are looked at before anything is known of their size.
     assert found.unmirrored == 5
+    # What counts as a task has an age, too: no task behind it is older.
+    first_ms = int((await broker.raw.xrange(broker.keys.journal))[10][0].split(b"-")[0])
+    assert found.oldest_unmirrored_ms == found.now_ms - first_ms
 
 
 async def test_rates_count_accepted_once_and_settled_once(broker):
