@@ -117,10 +117,12 @@ class Tally:
 
     A pass begins with each opening of the source. What has left the queue is counted for good;
     what stays in it comes again in the next pass, and a task restored in an earlier one is not
-    called present then.
+    called present then. ``dry``: nothing leaves and nothing is restored, so each pass counts anew,
+    and a second copy of a task comes as the first did.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, dry: bool = False) -> None:
+        self._dry = dry
         self._left: Counter[str] = Counter()
         # Hashes of the tasks' names: eight bytes each, where a million names would take 200 MB.
         self._restored = array("q")
@@ -131,22 +133,31 @@ class Tally:
     def begin_pass(self) -> None:
         """Everything that is in the queue comes anew."""
         self._present = 0
+        if self._dry:
+            self._left.clear()
+            self._restored = array("q")
         self._earlier = set(self._restored)
         self._again = set(self._earlier)
 
     def note(self, key: TaskKey, outcome: str) -> None:
         """A copy was looked at to the end."""
         if outcome == "restored":
-            number = hash(key)
-            if number not in self._earlier:
-                self._restored.append(number)
-            self._again.discard(number)
+            self._note_restored(hash(key))
         elif outcome == "present" and self._again and hash(key) in self._again:
             self._again.discard(hash(key))
         elif outcome == "present":
             self._present += 1
         else:
             self._left[outcome] += 1
+
+    def _note_restored(self, number: int) -> None:
+        if number not in self._earlier:
+            self._restored.append(number)
+        elif self._dry:
+            self._present += 1
+        self._again.discard(number)
+        if self._dry:
+            self._earlier.add(number)
 
     def counts(self) -> Mapping[str, int]:
         """Copies by outcome."""

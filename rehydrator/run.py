@@ -85,7 +85,7 @@ class QueueRun:
         told: Callable[[], None],
         patience: Patience,
     ) -> None:
-        self.tally = Tally()
+        self.tally = Tally(dry=request.dry_run)
         self.total = 0
         self._stores = stores
         self._topology = topology

@@ -44,6 +44,16 @@ def test_a_second_copy_of_a_restored_task_is_present():
     assert noted.counts() == {"restored": 1, "present": 1}
 
 
+def test_a_dry_run_tells_a_second_copy_as_a_run_would():
+    made = Tally(dry=True)
+    for _ in range(2):
+        made.begin_pass()
+        for name in "aab":
+            made.note(NAME.task(name), "restored")
+        made.note(NAME.task("c"), "finished")
+    assert made.counts() == {"restored": 2, "present": 1, "finished": 1}
+
+
 def test_a_task_restored_in_two_passes_counts_once():
     noted = tally(("a", "restored"), ("b", "restored"))
     noted.begin_pass()
