@@ -10,7 +10,7 @@ from itertools import count
 from typing import Final
 
 from app.broker.delivery import Entry, Started
-from app.clock import now_ms
+from app.clock import monotonic_ms, now_ms
 from app.envelope import decode
 from app.errors import EnvelopeError, StaleGeneration
 from app.ledger.ledger import Ledger
@@ -24,6 +24,7 @@ from app.worker.counting import Counting
 from app.worker.crashing import CrashPoints
 from app.worker.executor import Executor
 from app.worker.giving_back import give_back
+from app.worker.heartbeat import Heartbeat
 from app.worker.insist import Unwanted, insist
 from app.worker.outcome import Done, Leftover
 from app.worker.presence import Neighbours
@@ -51,6 +52,7 @@ EXHAUSTED: Final = ErrorInfo(
     retryable=False,
 )
 POISON: Final = "poison"
+RENEW_AGAIN_S: Final = 0.5
 
 
 class Admission:
@@ -62,6 +64,7 @@ class Admission:
         registry: TaskRegistry,
         executor: Executor,
         settler: Settler,
+        heartbeat: Heartbeat,
         counting: Counting,
         unknown: UnknownTypes,
         neighbours: Neighbours,
@@ -76,6 +79,7 @@ class Admission:
         self._registry = registry
         self._executor = executor
         self._settler = settler
+        self._heartbeat = heartbeat
         self._counting = counting
         self._unknown = unknown
         self._neighbours = neighbours
@@ -245,7 +249,7 @@ class Admission:
             lambda: work.delivery.start(token, self._consumer, wishes), any_wanted(claims)
         )
         self._crashes.reach("worker.after_start")
-        doubtful, suspects, returned = [], [], []
+        doubtful, suspects, returned, ready = [], [], [], []
         for claim, started in zip(claims, verdicts, strict=True):
             claim.attempt, claim.started_at_ms = started.attempt, started.now_ms
             claim.started = started.verdict == "run"
@@ -258,7 +262,8 @@ class Admission:
             elif is_suspect(claim.entry, token, marked=started.suspect):
                 suspects.append(claim)
             else:
-                self._run(claim)
+                ready.append(claim)
+        await self._run(ready)
         if doubtful:
             await self._ask(work, token, doubtful)
         if suspects:
@@ -293,22 +298,45 @@ class Admission:
         self._crashes.reach("worker.before_record")
         in_force = await insist(lambda: self._ledger.record_open(writes), any_wanted(claims))
         self._crashes.reach("worker.after_record")
-        beaten = []
+        beaten, ready = [], []
         for claim, won in zip(claims, in_force, strict=True):
             if won:
                 claim.lost_attempt = None
-                self._run(claim)
+                ready.append(claim)
             else:
                 claim.recorded = None
                 beaten.append(claim)
+        await self._run(ready)
         if beaten:
             await give_back(self._consumer, beaten)
 
-    def _run(self, claim: Claim) -> None:
-        if claim.lost or claim.handler is None:
-            return
-        self._counting.started(claim)
-        self._executor.launch(claim, claim.handler)
+    async def _run(self, claims: Sequence[Claim]) -> None:
+        """Run what is held; what came here later than its lease lasts only if Redis says so still.
+
+        This process may have stood still, or the answer that began it: by now it may have run
+        elsewhere and be recorded.
+        """
+        held, late = _by_lease(claims)
+        self._launch(held)
+        while late:
+            await self._heartbeat.renew(late)
+            held, late = _by_lease(late)
+            self._launch(held)
+            if late:
+                await asyncio.sleep(RENEW_AGAIN_S)
+
+    def _launch(self, claims: Sequence[Claim]) -> None:
+        for claim in claims:
+            if claim.handler is not None:
+                self._counting.started(claim)
+                self._executor.launch(claim, claim.handler)
+
+
+def _by_lease(claims: Sequence[Claim]) -> tuple[list[Claim], list[Claim]]:
+    """Those whose lease is surely held, and those of which it is not known; none that is lost."""
+    now, alive = monotonic_ms(), [claim for claim in claims if not claim.lost]
+    held = [claim for claim in alive if claim.held_until_ms > now]
+    return held, [claim for claim in alive if claim.held_until_ms <= now]
 
 
 def _poison(losses: int) -> ErrorInfo:

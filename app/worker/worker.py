@@ -115,6 +115,7 @@ class Worker:
             registry,
             self._executor,
             self._settler,
+            self._heartbeat,
             counting,
             UnknownTypes(neighbours, self._settler, self.consumer),
             neighbours,

@@ -82,6 +82,47 @@ async def test_the_late_outcome_of_a_paused_worker_writes_nothing(house):
     assert await owner(house) == "thief"
 
 
+def late_start(worker, meanwhile):
+    """Have the answer to ``start`` come when the lease has run out, ``meanwhile`` having happened."""
+    delivery = worker.works[0].delivery
+    start = delivery.start
+
+    async def late(*arguments):
+        verdicts = await start(*arguments)
+        await meanwhile()
+        for claim in worker.works[0].claims.values():
+            claim.held_until_ms = 0
+        return verdicts
+
+    delivery.start = late
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+async def test_what_was_lost_while_its_start_was_awaited_does_not_run(house, fresh):
+    """The process stood still between a start and its answer: another may have recorded it."""
+    worker = house.worker(lease_ms=60_000)
+    await eventually(lambda: worker.works)
+    late_start(worker, lambda: steal(house))
+    await house.submit_one(fresh=fresh)
+    await eventually(lambda: worker.slots.held)
+    await eventually(lambda: worker.slots.held == 0)
+    assert house.mail.calls == []
+    assert await owner(house) == "thief"
+
+
+async def test_a_late_but_held_start_runs(house):
+    worker = house.worker(lease_ms=60_000)
+    await eventually(lambda: worker.works)
+
+    async def nothing():
+        pass
+
+    late_start(worker, nothing)
+    await house.submit_one()
+    await house.ends(state="succeeded")
+    assert house.mail.calls == [("a", 1, 1)]
+
+
 async def test_an_outcome_that_waits_in_memory_is_dropped_when_the_lease_is_lost(house):
     def go_away(payload, context):
         house.ledger.away = True
