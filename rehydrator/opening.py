@@ -116,8 +116,9 @@ class Opening:
     async def take_and_look(self, max_n: int, wait_ms: int, looked: Callable[[], None]) -> int:
         """``take`` and ``look`` at once, asking the ledger about everything, until nothing comes.
 
-        Several batches are in hand at a time; ``looked`` is called after each. Ends also behind
-        the fence, and where a store gives no answer. Returns how many messages came.
+        Several batches are in hand at a time; ``looked`` is called after each that was looked at to
+        its end. Ends also behind the fence, and where a store gives no answer. Returns how many
+        messages came.
 
         Raises:
             As ``take`` and ``look`` do; what was not looked at stays new.
@@ -128,8 +129,10 @@ class Opening:
             while not stream.ended and (copies := await self._next(stream, max_n, wait_ms)):
                 answered = await self._look_at(copies, ask_all=True)
                 await self._actions.clear_suspects()
-                looked()
-                stream.ended |= not answered
+                if answered:
+                    looked()
+                else:
+                    stream.ended = True
 
         async def until_it_fails() -> None:
             try:

@@ -208,7 +208,7 @@ class QueueRun:
                     # Left over from a try that failed.
                     await opening.look(ask_all=True)
                     moved_s = time.monotonic()
-                elif await opening.take_and_look(BATCH, WAIT_MS, self._told):
+                elif await opening.take_and_look(BATCH, WAIT_MS, self._looked):
                     moved_s = time.monotonic()
                 elif time.monotonic() - moved_s > self._patience.stores_s:
                     raise Incomplete(
@@ -231,6 +231,11 @@ class QueueRun:
             if opening.fences.overdue:
                 await opening.publish_fence()
         await self._complete(opening)
+
+    def _looked(self) -> None:
+        # What failed before that was not for long.
+        self._failing_since_s = None
+        self._told()
 
     async def _complete(self, opening: Opening) -> None:
         if self._request.dry_run or self._request.filtered:

@@ -113,6 +113,24 @@ async def test_a_window_smaller_than_the_queue_still_completes(make_world):
     assert await world.ready() == 950
 
 
+async def test_failures_with_progress_in_between_are_no_long_one(make_world, monkeypatch):
+    world = await make_world(rehydrator_window=100)
+    await world.copy(*many(250))
+    grow, calls = CopySource.grow, []
+
+    async def fail_now_and_then(source):
+        calls.append(source)
+        if len(calls) in (2, 4):
+            raise Unavailable("rabbitmq", "no answer in time")
+        await grow(source)
+
+    monkeypatch.setattr(CopySource, "grow", fail_now_and_then)
+    # Longer than a batch takes would be too long for what fails.
+    report = await run(world, rate=80, patience=Patience(stores_s=0.8))
+    assert (report.state, counts(report)) == ("complete", {"restored": 250})
+    assert len(calls) > 4
+
+
 async def test_a_dry_run_only_tells(world):
     await world.accept(*many(10))
     await world.record(envelope("task-0"))
