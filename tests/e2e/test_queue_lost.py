@@ -35,7 +35,7 @@ async def succeeded(board, ids):
 
 async def test_after_remirror_a_wipe_of_redis_loses_nothing(board):
     waiting = [f"later-{n}" for n in range(60)]
-    await board.submit(*(board.delivery(each, delayMs=25_000) for each in waiting))
+    await board.submit(*(board.delivery(each, delayMs=40_000) for each in waiting))
     await delete_queue(board)
 
     stop = asyncio.Event()
@@ -54,7 +54,7 @@ async def test_after_remirror_a_wipe_of_redis_loses_nothing(board):
     assert report["seen"] >= 60
 
     await board.wipe_redis()
-    await eventually(lambda: succeeded(board, [*waiting, *made]), within_s=60, every_s=0.5)
+    await eventually(lambda: succeeded(board, [*waiting, *made]), within_s=80, every_s=0.5)
     assert set(board.arrivals()) == {*waiting, *made}
 
     code, found = await command(board, "reconcile")

@@ -12,6 +12,7 @@ import uuid
 from dataclasses import dataclass, replace
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import HealthCheck, Phase, note, settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -791,6 +792,7 @@ def order(stream_id):
     return int(milliseconds), int(sequence)
 
 
+@pytest.mark.timeout(600)
 def test_tasks_live_as_the_model_says(redis_url):
     run_state_machine_as_test(
         lambda: TaskLives(redis_url),

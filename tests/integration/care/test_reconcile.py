@@ -157,9 +157,7 @@ async def test_copies_nobody_can_tell_the_latest_of_all_stay(ward):
 async def test_a_message_that_is_not_what_it_says_goes_to_the_quarantine(ward):
     good = copy_publication(envelope("a"), ward.origin(), 7)
     headers = {**good.headers, "x-digest": "00" * 32}
-    await ward.publish(
-        type(good)(**{**{f: getattr(good, f) for f in good.__slots__}, "headers": headers})
-    )
+    await ward.publish(good._replace(headers=headers))
     await is_mended(ward, Name.DIGEST_MISMATCH, run_=0)
     assert await ward.ready() == 0
     assert await ward.quarantined() == ({"a": "DIGEST_DIFFERS"}, 1)
