@@ -23,8 +23,16 @@ MUTANTS = (
         rule="4",
         file="app/worker/admission.py",
         old="                suspects.append(claim)\n",
-        new="                self._run(claim)\n",
+        new="                ready.append(claim)\n",
         tests=(f"{ASKED}::test_a_restored_task_is_recorded_as_started_before_it_runs",),
+    ),
+    Mutant(
+        name="what-was-started-late-runs-unasked",
+        rule="5",
+        file="app/worker/admission.py",
+        old="claim.held_until_ms > now]",
+        new="True]",
+        tests=(f"{LEASES}::test_what_was_lost_while_its_start_was_awaited_does_not_run",),
     ),
     Mutant(
         name="whoever-was-beaten-runs-too",
