@@ -13,6 +13,8 @@ local function put_off(key, id, lane, entry, run, attempt, due)
   end
   if hash[5] then return 'cancel' end
   local envelope = envelope_of(lane, entry)
+  -- Pending, but lost from its stream: the rehydrator brings it back.
+  if not envelope then return 'gone' end
   drop_entry(lane, entry)
   redis.call('ZADD', KEYS[5], due, id)
   redis.call('SADD', KEYS[6], id)

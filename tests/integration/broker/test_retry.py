@@ -48,6 +48,16 @@ async def test_one_who_lost_the_lease_puts_off_nothing(broker):
     assert await broker.snapshot() == before
 
 
+async def test_an_entry_lost_from_its_stream_holds_up_no_other(broker):
+    lost, other = await broker.running("a"), await broker.running("b")
+    await broker.raw.xdel(broker.keys.lanes[1], lost.entry_id)
+    answers = await broker.delivery.put_off(
+        broker.token, "w1", [PutOff(lost, 1, FAR_MS), PutOff(other, 1, FAR_MS)]
+    )
+    assert answers == ["gone", "ok"]
+    assert await broker.raw.zrange(broker.keys.delayed, 0, -1) == [b"b"]
+
+
 async def test_an_earlier_attempt_puts_off_nothing(broker):
     entry = await broker.running()
     await broker.start(entry)
