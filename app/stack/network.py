@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from socket import socket
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -18,7 +19,7 @@ import orjson
 from aiohttp import web
 
 from app.stack.process import ChildProcess, StackError, free_port, until
-from app.stack.proxy import HOST, Proxy
+from app.stack.proxy import HOST, Proxy, hold_port
 
 READY_WITHIN_MS: Final = 20_000
 OBEYED_WITHIN_S: Final = 5.0
@@ -42,6 +43,7 @@ class Network:
     def __init__(self, folder: Path, *, detached: bool = False) -> None:
         self.lines: dict[str, tuple[int, int]] = {}
         """Name -> the port it is entered by, the port it leads to."""
+        self._held: list[socket] = []
         self._control = free_port()
         self._folder = folder
         self._detached = detached
@@ -53,6 +55,8 @@ class Network:
         if parts.hostname is None or parts.port is None:
             raise StackError(f"{server} has no host and port that a line could lead to.")
         port = free_port()
+        # Some time goes by until it is listened on, and others look for ports, too.
+        self._held.append(hold_port(port))
         self.lines[f"{client}>{server}"] = port, parts.port
         credentials, at, _ = parts.netloc.rpartition("@")
         return urlunsplit(parts._replace(netloc=f"{credentials}{at}{HOST}:{port}"))
@@ -79,6 +83,8 @@ class Network:
         """Close every line, however it is."""
         if self.process is not None:
             self.process.kill9()
+        for held in self._held:
+            held.close()
 
     async def do(self, line: str, verb: str, ms: int = 0) -> None:
         """Have one of ``VERBS`` or ``DELAY`` done to a line.

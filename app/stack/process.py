@@ -26,6 +26,8 @@ PORTS = 10_000, 32_000
 PORT_TRIES = 200
 # Of the machine: a seed that a test sets must not send everybody to the same port.
 _CHANCE = random.SystemRandom()
+_told: set[int] = set()
+"""Ports that this process has told, which may not be listened on yet: never told again."""
 
 # Bound at import: between fork and exec nothing may be looked up or imported.
 _prctl = getattr(ctypes.CDLL(None), "prctl", None)
@@ -36,7 +38,7 @@ class StackError(Exception):
 
 
 def free_port() -> int:
-    """A loopback port nobody listens on now.
+    """A loopback port nobody listens on now, and another each time.
 
     Below those that the kernel gives to outgoing connections: one of them would be in the way of a
     server that starts later, or comes back to its port.
@@ -46,7 +48,8 @@ def free_port() -> int:
     """
     for _ in range(PORT_TRIES):
         port = _CHANCE.randint(*PORTS)
-        if is_free(port):
+        if port not in _told and is_free(port):
+            _told.add(port)
             return port
     raise StackError(f"No free port was found between {PORTS[0]} and {PORTS[1]} on 127.0.0.1.")
 

@@ -39,8 +39,10 @@ class Proxy:
         self.flow()
 
     async def open(self, port: int = 0) -> Self:
-        """Listen on a loopback port, any if 0."""
-        self._server = await asyncio.start_server(self._serve, HOST, port)
+        """Listen on a loopback port, any if 0; one that is given may be held by ``hold_port``."""
+        self._server = await asyncio.start_server(
+            self._serve, HOST, port, reuse_port=True if port else None
+        )
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -167,6 +169,14 @@ class Proxy:
                 with suppress(RuntimeError):
                     writer.write(data)
                 await writer.drain()
+
+
+def hold_port(port: int) -> socket.socket:
+    """Keep a port from all but a proxy of this user's; until the socket is closed."""
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    held.bind((HOST, port))
+    return held
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

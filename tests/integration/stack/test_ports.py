@@ -3,6 +3,7 @@
 import pytest
 from aiohttp import web
 
+from app.stack.process import free_port
 from app.stack.system import HOST, Service
 
 
@@ -41,3 +42,7 @@ async def test_another_port_is_taken_when_somebody_came_first(
         assert await service.is_ready()
     finally:
         await service.process.stop()
+
+
+def test_no_port_is_told_twice_although_nobody_listens_yet():
+    assert len({free_port() for _ in range(500)}) == 500

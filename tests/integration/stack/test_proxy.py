@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from app.stack.network import Network
-from app.stack.process import StackError, free_port
+from app.stack.process import StackError, free_port, is_free
 from app.stack.proxy import HOST, Proxy
 from tests.support.eventually import eventually
 
@@ -145,6 +145,15 @@ async def test_where_nobody_listens_a_client_is_reset():
     proxy = await Proxy(HOST, free_port()).open()
     await ended(proxy)
     await proxy.close()
+
+
+async def test_the_port_of_a_line_is_nobody_else_s_before_it_is_opened(echo, tmp_path):
+    network = Network(tmp_path)
+    network.line("ours", "echo", f"tcp://{HOST}:{echo.port}")
+    port, _ = network.lines["ours>echo"]
+    assert not is_free(port)
+    network.end()
+    assert is_free(port)
 
 
 async def test_a_network_breaks_one_line_alone(echo, tmp_path):
