@@ -102,9 +102,14 @@ async def test_what_was_lost_while_its_start_was_awaited_does_not_run(house, fre
     """The process stood still between a start and its answer: another may have recorded it."""
     worker = house.worker(lease_ms=60_000)
     await eventually(lambda: worker.works)
-    late_start(worker, lambda: steal(house))
+    stolen = []
+
+    async def meanwhile():
+        stolen.extend(await steal(house))
+
+    late_start(worker, meanwhile)
     await house.submit_one(fresh=fresh)
-    await eventually(lambda: worker.slots.held)
+    await eventually(lambda: stolen)
     await eventually(lambda: worker.slots.held == 0)
     assert house.mail.calls == []
     assert await owner(house) == "thief"
