@@ -9,6 +9,7 @@ from app.amqp.declare import declare, declare_queue, ready_count
 from app.amqp.management import Management
 from app.amqp.topology import MIRROR_ARGUMENTS, QUARANTINE, TASKS, mirror_queue
 from app.errors import EnvMismatch, TopologyMismatch, Unavailable
+from mirror.topology import Topology
 from tests.integration.amqp.material import QUEUE
 
 
@@ -103,6 +104,24 @@ async def test_without_the_management_api_the_brokers_words_do(connection, rabbi
     away = Management("http://guest:guest@127.0.0.1:1", "/", timeout_ms=500)
     with pytest.raises(TopologyMismatch, match="x-delivery-limit is 20, not 1000000"):
         await declare_queue(connection, QUEUE, away)
+    await away.close()
+
+
+async def test_the_mirror_reads_a_queue_back_as_soon_as_it_can(
+    connection, management, rabbitmq_url, unused_tcp_port
+):
+    """Once is enough, but it must have been read."""
+    await declare(connection, "test")
+    await declare_by_hand(
+        connection, mirror_queue(QUEUE), {**MIRROR_ARGUMENTS, "x-delivery-limt": 5}
+    )
+    away = Management(f"http://guest:guest@127.0.0.1:{unused_tcp_port}", "/", timeout_ms=500)
+    topology = Topology(rabbitmq_url, "test", away)
+    await topology.declare(QUEUE)
+    topology._management = management
+    with pytest.raises(TopologyMismatch, match="x-delivery-limt is 5, not none"):
+        await topology.declare(QUEUE)
+    await topology.close()
     await away.close()
 
 

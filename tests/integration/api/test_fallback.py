@@ -7,11 +7,13 @@ import aio_pika
 import orjson
 import pytest
 
+from app.amqp.link import Link
 from app.amqp.message import Copy, read_copy
 from app.amqp.topology import TASKS
-from app.errors import EnvMismatch
+from app.errors import EnvMismatch, Unavailable
 from app.lifecycle import cancel
 from app.state import TaskState
+from app.task_queue.fallback import Fallback, check_rabbitmq
 from rehydrator.process import run_rehydrator
 from tests.integration.api.api import TASK
 from tests.integration.api.conftest import NOWHERE
@@ -150,6 +152,19 @@ async def test_the_api_is_ready_while_a_submit_would_be_accepted(fallen):
     answer = await fallen.get("/readyz")
     assert (answer.status, answer.document["status"]) == (200, "degraded")
     assert answer.document["checks"]["rabbitmq"] == "ok"
+
+
+async def test_rabbitmq_is_well_only_once_the_vhost_is_known_to_be_ours(settings_of, rabbitmq_url):
+    settings = settings_of(rabbitmq_url=rabbitmq_url)
+    link = Link(rabbitmq_url, "test", returns_raise=True)
+    fallback = Fallback(link, None, settings)
+    link.start()
+    await eventually(lambda: link.connected)
+    with pytest.raises(Unavailable, match="not declared yet"):
+        await check_rabbitmq(link, fallback)
+    await fallback.prepare()
+    await check_rabbitmq(link, fallback)
+    await link.close()
 
 
 async def test_with_both_away_it_is_said_at_once_with_the_id(start, private_redis):
