@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app import crashing
 from app.errors import SettingsError
 from app.names import is_queue
 
@@ -186,7 +187,10 @@ class Settings(BaseSettings):
     )
 
     crash_at: str = Field(
-        "", description="For rehearsals: the point where a worker dies, as by `kill -9`."
+        "",
+        description="For rehearsals: the point where a process dies, as by `kill -9`"
+        " (`worker.after_run`; a name that is none is answered with those there are). It is for"
+        " all processes: those that never come to it live on.",
     )
     adopt_ledger: bool = Field(
         False, description="Accept a ledger that Redis and the copies do not know."
@@ -211,6 +215,11 @@ class Settings(BaseSettings):
             each = "each of its comma-separated URLs " if len(urls) > 1 else ""
             raise ValueError(f"{each}must start with {' or '.join(known)}")
         return value
+
+    @field_validator("crash_at")
+    @classmethod
+    def _point(cls, value: str) -> str:
+        return crashing.check(value)
 
     @field_validator("rabbitmq_url")
     @classmethod

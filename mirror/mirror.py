@@ -18,6 +18,7 @@ from app.amqp.message import Publication
 from app.broker.connection import RedisConnection
 from app.broker.journal import Journal
 from app.clock import monotonic_ms, now_ms
+from app.crashing import NOWHERE, CrashPoints
 from app.errors import StaleGeneration, Unavailable
 from app.ledger.ledger import Ledger
 from app.lifecycle import cancel
@@ -59,6 +60,7 @@ class Servers:
     metrics: Metrics
     owner: str
     """This process's name in leases."""
+    crashes: CrashPoints = NOWHERE
 
 
 class QueueMirror:
@@ -71,6 +73,7 @@ class QueueMirror:
         self._ledger = servers.ledger
         self._publisher = servers.publisher
         self._topology = servers.topology
+        self._crashes = servers.crashes
         self._session = QueueSession(
             servers.redis, servers.ledger, settings.env, name, adopt=settings.adopt_ledger
         )
@@ -118,6 +121,7 @@ class QueueMirror:
         try:
             token = await self._session.token()
             await self._lease.acquire(token)
+            self._crashes.reach("mirror.after_lease")
             await self._lead(Term(token, self._settings.mirror_window))
         except StaleGeneration:
             self._session.forget()
@@ -176,6 +180,7 @@ class QueueMirror:
                 term.advance(entries, last)
                 term.read_size.seen(entries)
                 if entries:
+                    self._crashes.reach("mirror.after_read")
                     term.window.add([hold(entry, self.name, self._slicer) for entry in entries])
                     term.waiting.set()
                 if len(entries) < count:
@@ -232,6 +237,7 @@ class QueueMirror:
             log.warning("Cannot declare the queue of %s now: %s", self._said, error)
             term.backoff.failed(monotonic_ms(), random.uniform(-1, 1))
         else:
+            self._crashes.reach("mirror.after_declare")
             self._declared = True
 
     async def _send(self, term: Term, batch: list[Held]) -> None:
@@ -239,6 +245,8 @@ class QueueMirror:
             self._publications(term, batch), self._settings.store_timeout_ms
         )
         confirmed = [each is PublishOutcome.CONFIRMED for each in outcomes]
+        if any(confirmed):
+            self._crashes.reach("mirror.after_confirm")
         term.window.settle(batch, confirmed)
         term.settled.set()
         if all(confirmed):
@@ -283,6 +291,7 @@ class QueueMirror:
                 break
             except Unavailable:
                 await asyncio.sleep(RETRY_S)
+        self._crashes.reach("mirror.after_record")
         log.error("Journal entry %s of %s: %s", entry.journal_id, self._said, error)
         self._sight.note_quarantined()
         held.entry = entry._replace(task_id="")
@@ -305,6 +314,7 @@ class QueueMirror:
     async def _trim_prefix(self, term: Term) -> None:
         while prefix := term.window.prefix(TRIM_MOST):
             await self._journal.trim(term.token, prefix)
+            self._crashes.reach("mirror.after_trim")
             term.window.drop(len(prefix))
             term.room.set()
 
@@ -317,6 +327,7 @@ class QueueMirror:
                 try:
                     await self._trim_prefix(term)
                 finally:
+                    self._crashes.reach("mirror.before_release")
                     await self._lease.give_back(term.token)
 
     @property

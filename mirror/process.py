@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from app.amqp.connection import place_of, vhost_of
 from app.amqp.management import Management
 from app.broker.connection import RedisConnection
+from app.crashing import CrashPoints
 from app.errors import SettingsError, Unavailable
 from app.health import serve_health
 from app.ledger.opening import ledger_of
@@ -58,10 +59,11 @@ def _servers(settings: Settings, url: str, closing: AsyncExitStack) -> Servers:
     closing.push_async_callback(redis.close)
     topology = Topology(url, settings.env, _management(settings, url, closing))
     closing.push_async_callback(topology.close)
-    publisher = open_publisher(settings.mirror_publisher, url, "mirror")
+    crashes = CrashPoints(settings.crash_at)
+    publisher = open_publisher(settings.mirror_publisher, url, "mirror", crashes)
     closing.push_async_callback(publisher.close)
     owner = f"{socket.gethostname()}-{os.getpid()}-{new_token()[:8]}"
-    return Servers(settings, redis, ledger, publisher, topology, Metrics(), owner)
+    return Servers(settings, redis, ledger, publisher, topology, Metrics(), owner, crashes)
 
 
 def _management(settings: Settings, url: str, closing: AsyncExitStack) -> Management | None:

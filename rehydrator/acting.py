@@ -68,6 +68,7 @@ class Actions:
         holds_back: Callable[[RedisQueue], bool] = nothing,
     ) -> None:
         self._stores = stores
+        self._crashes = stores.crashes
         self._source = source
         self._holdings = holdings
         self._notes = notes
@@ -124,11 +125,7 @@ class Actions:
                 await self._clear(suspects)
 
     async def _clear(self, suspects: Sequence[Suspect]) -> None:
-        safe = (
-            suspects
-            if self._dry
-            else await quarantine(self._stores.ledger, self._stores.publisher, suspects)
-        )
+        safe = suspects if self._dry else await quarantine(self._stores, suspects)
         if not self._dry:
             await self._source.ack([each.delivery for each in safe])
         self._holdings.drop(safe)
@@ -148,9 +145,12 @@ class Actions:
             return
         if not self._dry:
             verdicts = dict(acks)
+            self._crashes.reach("rehydrator.before_settle")
             for queue, group in by_queue(verdicts).items():
                 await _settle(queue, [(copy, verdicts[copy]) for copy in group])
+            self._crashes.reach("rehydrator.before_ack")
             await self._source.ack(verdicts)
+            self._crashes.reach("rehydrator.after_ack")
         self._holdings.drop([copy for copy, _ in acks])
         for copy, verdict in acks:
             self._notes.note(copy.key, _outcome_of(verdict.state))
@@ -173,6 +173,7 @@ class Actions:
         self, queue: RedisQueue, restores: Sequence[tuple[Held, Restore]]
     ) -> None:
         token = await queue.session.token()
+        self._crashes.reach("rehydrator.before_restore")
         answers = await queue.recovery.restore(
             token,
             [
@@ -181,6 +182,7 @@ class Actions:
                 if copy.envelope is not None
             ],
         )
+        self._crashes.reach("rehydrator.after_restore")
         found: dict[str, list[Held]] = {"restored": [], "present": []}
         for (copy, _), answer in zip(restores, answers, strict=True):
             if answer == "conflict":

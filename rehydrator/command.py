@@ -151,7 +151,9 @@ class _Run:
 
     async def _record(self, report: Report) -> None:
         try:
+            self._stores.crashes.reach("rehydrator.before_checkpoint")
             await self._stores.ledger.put_rehydration(report.record(now_ms()))
+            self._stores.crashes.reach("rehydrator.after_checkpoint")
         except Unavailable as error:
             log.warning("The run's record was not written (%s).", error.detail)
 

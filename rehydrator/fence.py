@@ -11,6 +11,7 @@ from typing import Final
 
 from app.amqp.message import fence_publication
 from app.clock import now_ms
+from app.crashing import NOWHERE, CrashPoints
 from app.names import new_token
 from mirror.publisher import Publisher, PublishOutcome
 from rehydrator.redis_queue import RedisQueue
@@ -28,8 +29,9 @@ class Fences:
     ``tokens`` are the generations in force when it was made.
     """
 
-    def __init__(self, publisher: Publisher, queue: str) -> None:
+    def __init__(self, publisher: Publisher, queue: str, crashes: CrashPoints = NOWHERE) -> None:
         self._publisher = publisher
+        self._crashes = crashes
         self._queue = queue
         self._current = ""
         self._moved_s = 0.0
@@ -44,8 +46,10 @@ class Fences:
         self.seen = False
         self.waiting = True
         self.moved()
+        self._crashes.reach("rehydrator.before_fence")
         fence = fence_publication(self._queue, self._current, now_ms() // 1_000)
         (outcome,) = await self._publisher.publish([fence], PUBLISH_WITHIN_MS)
+        self._crashes.reach("rehydrator.after_fence")
         if outcome is not PublishOutcome.CONFIRMED:
             # It may come nevertheless; else it will be overdue.
             log.warning("The broker did not confirm a fence of %s (%s).", self._queue, outcome)

@@ -74,7 +74,7 @@ class Opening:
         settings = stores.settings
         self.source = source
         self.holdings = Holdings(once=once)
-        self.fences = Fences(stores.publisher, queue)
+        self.fences = Fences(stores.publisher, queue, stores.crashes)
         self._stores = stores
         self._queue = queue
         self._queues = queues
@@ -168,6 +168,7 @@ class Opening:
     async def _take(self, max_n: int, wait_ms: int) -> tuple[int, list[Held]]:
         deliveries = await self.source.batch(max_n, wait_ms)
         if deliveries:
+            self._stores.crashes.reach("rehydrator.after_receive")
             self.fences.moved()
         arrivals = sort(deliveries, self._home)
         copies = self._take_in(arrivals)

@@ -60,7 +60,8 @@ async def _serve(stores: Stores, topology: Topology, queue: str | None) -> None:
                 service.meet(name)
 
             running.create_task(QuarantineKeeper(stores).run(), name="quarantine")
-            running.create_task(serve_wishes(settings, stores.ledger, queue), name="rehydrations")
+            wishes = serve_wishes(settings, stores.ledger, queue, stores.crashes)
+            running.create_task(wishes, name="rehydrations")
             await watch_queues(stores.ledger, found, queue=queue)
     except BaseExceptionGroup as errors:
         # One queue's Fatal sentence is what the process stops with.

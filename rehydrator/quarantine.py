@@ -11,10 +11,10 @@ from uuid import NAMESPACE_URL, uuid5
 from app.amqp.message import Copy, Publication, Unreadable, read_copy
 from app.amqp.topology import QUARANTINE
 from app.clock import now_ms
-from app.ledger.ledger import Ledger
 from app.ledger.records import QuarantineRecord
-from mirror.publisher import Publisher, PublishOutcome
+from mirror.publisher import PublishOutcome
 from rehydrator.holdings import Suspect
+from rehydrator.redis_queue import Stores
 
 ID_HEADER: Final = "x-quarantine-id"
 REASON_HEADER: Final = "x-quarantine-reason"
@@ -29,19 +29,21 @@ HEADER_MAX: Final = 1_000
 """Characters of a header's value; a message's headers must fit one frame."""
 
 
-async def quarantine(
-    ledger: Ledger, publisher: Publisher, suspects: Sequence[Suspect]
-) -> list[Suspect]:
+async def quarantine(stores: Stores, suspects: Sequence[Suspect]) -> list[Suspect]:
     """Put messages into the quarantine; returns those that are safe there and may be acked.
 
     Raises:
         Unavailable: the ledger is away.
     """
+    ledger, publisher = stores.ledger, stores.publisher
+    stores.crashes.reach("rehydrator.before_quarantine")
     for suspect in suspects:
         await ledger.put_quarantine(record_of(suspect, now_ms()))
+    stores.crashes.reach("rehydrator.after_record")
     outcomes = await publisher.publish(
         [publication_of(suspect, now_ms() // 1_000) for suspect in suspects], PUBLISH_WITHIN_MS
     )
+    stores.crashes.reach("rehydrator.after_quarantine")
     return [
         suspect
         for suspect, outcome in zip(suspects, outcomes, strict=True)

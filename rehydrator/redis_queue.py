@@ -13,6 +13,7 @@ from app.broker.intake import Intake
 from app.broker.recovery import Recovery
 from app.broker.survey import START, Cursor, Survey
 from app.canary import is_canary
+from app.crashing import NOWHERE, CrashPoints
 from app.ledger.ledger import Ledger
 from app.metrics import Metrics
 from app.names import QueueName, TaskKey
@@ -33,6 +34,7 @@ class Stores:
     publisher: Publisher
     metrics: Metrics
     rabbitmq_url: str
+    crashes: CrashPoints = NOWHERE
 
 
 class RedisQueue:

@@ -27,6 +27,7 @@ class Refreshing:
     def __init__(self, stores: Stores, source: CopySource, holdings: Holdings) -> None:
         settings: Settings = stores.settings
         self._metrics = stores.metrics
+        self._crashes = stores.crashes
         self._source = source
         self._holdings = holdings
         self._after_s = settings.refresh_after_ms / 1_000
@@ -66,10 +67,12 @@ class Refreshing:
 
     async def _ask(self, queue: RedisQueue, copies: Sequence[Held], now_s: float) -> None:
         token = await queue.session.token()
+        self._crashes.reach("rehydrator.before_refresh")
         journal_ids = await queue.recovery.refresh(
             token,
             [Refresh(c.task_id, c.run, c.generation, c.journal_id) for c in copies],
         )
+        self._crashes.reach("rehydrator.after_refresh")
         self._allowed -= len(copies)
         for copy, journal_id in zip(copies, journal_ids, strict=True):
             copy.awaited, copy.awaited_since_s = journal_id, now_s
@@ -85,7 +88,11 @@ class Refreshing:
                 token, [(c.task_id, c.run, c.awaited or "") for c in part]
             )
             safe = [copy for copy, yes in zip(part, confirmed, strict=True) if yes]
+            if safe:
+                self._crashes.reach("rehydrator.before_let_go")
             await self._source.ack(safe)
+            if safe:
+                self._crashes.reach("rehydrator.after_let_go")
             self._holdings.drop(safe)
             self._metrics.copies_refreshed.labels(queue.name.tenant, queue.name.queue).inc(
                 len(safe)

@@ -111,6 +111,7 @@ class QueueRun:
             Incomplete: something stood in the way.
         """
         await self._take_over()
+        self._stores.crashes.reach("rehydrator.after_lease")
         async with self._lease.kept(yields=False):
             while not await self._pass():
                 pass
@@ -243,7 +244,9 @@ class QueueRun:
         for queue in self._queues:
             # One met after the fence was made, or of a newer history, is the service's to judge.
             if (token := opening.fences.tokens.get(queue)) is not None:
+                self._stores.crashes.reach("rehydrator.before_complete")
                 await queue.complete(token)
+                self._stores.crashes.reach("rehydrator.after_complete")
 
     async def _failed(self, error: Unavailable) -> None:
         now_s = time.monotonic()

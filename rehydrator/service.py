@@ -99,6 +99,7 @@ class QueueService:
             # The ledger tells nobody when a lease is free: it must be asked.
             while not await self._lease.acquire():  # noqa: ASYNC110
                 await asyncio.sleep(self._pace.lease_s)
+            self._stores.crashes.reach("rehydrator.after_lease")
             self._watch.forget()
             async with self._lease.kept(yields=True):
                 await self._serve_while_leased()
@@ -216,7 +217,9 @@ class QueueService:
     async def _complete(self, opening: Opening) -> None:
         for queue, token in opening.fences.tokens.items():
             if not self._watch.holds_back(queue):
+                self._stores.crashes.reach("rehydrator.before_complete")
                 await queue.complete(token)
+                self._stores.crashes.reach("rehydrator.after_complete")
                 await self._watch.healed(queue)
         opening.fences.done()
         log.info("Every copy of %s was looked at.", self._queue)

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from app.amqp.connection import place_of, vhost_of
 from app.amqp.management import Management
 from app.broker.connection import RedisConnection
+from app.crashing import CrashPoints
 from app.errors import SettingsError
 from app.ledger.opening import ledger_of
 from app.metrics import Metrics
@@ -40,7 +41,8 @@ def open_stores(
     closing.push_async_callback(topology.close)
     publisher = open_publisher("plain", url, f"{process}-marks")
     closing.push_async_callback(publisher.close)
-    return Stores(settings, redis, ledger, publisher, Metrics(), url), topology
+    crashes = CrashPoints(settings.crash_at)
+    return Stores(settings, redis, ledger, publisher, Metrics(), url, crashes), topology
 
 
 def place(url: str) -> str:

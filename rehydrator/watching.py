@@ -31,6 +31,7 @@ class LossWatch:
 
     def __init__(self, stores: Stores) -> None:
         self._ledger = stores.ledger
+        self._crashes = stores.crashes
         self._losses = stores.metrics.redis_losses
         self._alert = stores.settings.loss_policy == ALERT
         self._known: dict[RedisQueue, Marks] = {}
@@ -106,6 +107,7 @@ class LossWatch:
     async def _tell(self, queue: RedisQueue, token: str, now: Marks, loss: Loss) -> None:
         name = queue.name
         await queue.pend(token)
+        self._crashes.reach("rehydrator.after_pend")
         self._losses.labels(name.tenant, name.queue, loss.kind).inc()
         then = (
             "LIFEBOAT_LOSS_POLICY is alert: nothing is brought back until somebody runs `lifeboat"
@@ -119,12 +121,14 @@ class LossWatch:
         known = self._known.get(queue)
         lost = (*(known.lost if known is not None else ()), *loss.lost)
         await self._note(queue, replace(now, loss=loss.kind, lost=tuple(dict.fromkeys(lost))))
+        self._crashes.reach("rehydrator.after_marks")
         await self._journal_again(queue, token)
 
     async def _journal_again(self, queue: RedisQueue, token: str) -> None:
         if queue not in self._unjournaled or self._alert:
             return
         journaled = await queue.journal_again(token)
+        self._crashes.reach("rehydrator.after_rejournal")
         self._unjournaled.discard(queue)
         log.info("Journaled %d tasks of %s again.", journaled, queue.name.queue)
 

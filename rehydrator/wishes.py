@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from app.clock import now_ms
+from app.crashing import NOWHERE, CrashPoints
 from app.errors import LifeboatError, Unavailable
 from app.ledger.ledger import Ledger
 from app.ledger.records import RehydrationRecord
@@ -20,7 +21,9 @@ log = logging.getLogger(__name__)
 LOOK_EVERY_S: Final = 1.0
 
 
-async def serve_wishes(settings: Settings, ledger: Ledger, queue: str | None) -> None:
+async def serve_wishes(
+    settings: Settings, ledger: Ledger, queue: str | None, crashes: CrashPoints = NOWHERE
+) -> None:
     """Carry out what is asked for until cancelled; ``queue``: only what is about this one.
 
     What makes a run impossible is in its record; it is no reason to end.
@@ -32,6 +35,7 @@ async def serve_wishes(settings: Settings, ledger: Ledger, queue: str | None) ->
             log.debug("No answer about rehydrations that were asked for (%s).", error.detail)
             record = None
         if record is not None:
+            crashes.reach("rehydrator.after_wish")
             await _carry_out(settings, ledger, record)
         await asyncio.sleep(LOOK_EVERY_S)
 

@@ -17,6 +17,7 @@ from app.api.application import create_application
 from app.api.payloads import PAYLOADS
 from app.api.protocol import protocol_of
 from app.broker.connection import RedisConnection
+from app.crashing import CrashPoints
 from app.errors import SettingsError
 from app.ledger.opening import ledger_of
 from app.lifecycle import run_until_stopped
@@ -40,7 +41,7 @@ async def serve(settings: Settings, *, listening: Callable[[str], None] | None =
     """
     check_host(settings)
     redis, ledger = RedisConnection.from_settings(settings), ledger_of(settings)
-    task_queue = TaskQueue(settings, redis, ledger, PAYLOADS)
+    task_queue = TaskQueue(settings, redis, ledger, PAYLOADS, CrashPoints(settings.crash_at))
     server = Server(settings, task_queue, listening)
     try:
         await task_queue.try_open()

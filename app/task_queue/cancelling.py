@@ -13,6 +13,7 @@ from typing import Final
 from app.broker.delivery import Settle
 from app.broker.intake import Sighting
 from app.clock import now_ms
+from app.crashing import NOWHERE, CrashPoints
 from app.envelope import decode
 from app.errors import StateConflict, Unavailable
 from app.ledger.records import About, AttemptRecord, Finish, FinishedPart, FinishResult
@@ -32,11 +33,17 @@ class Canceller:
     """Cancels single tasks and whole queues."""
 
     def __init__(
-        self, ledger: LedgerGate, queue_of: Callable[[QueueName], OpenQueue], *, mirrored: bool
+        self,
+        ledger: LedgerGate,
+        queue_of: Callable[[QueueName], OpenQueue],
+        crashes: CrashPoints = NOWHERE,
+        *,
+        mirrored: bool,
     ) -> None:
         """``mirrored``: there are copies, so tasks may be on their way back into Redis."""
         self._ledger = ledger
         self._queue_of = queue_of
+        self._crashes = crashes
         self._mirrored = mirrored
 
     async def cancel(self, found: Located) -> bool:
@@ -80,19 +87,24 @@ class Canceller:
             return False
         write = _finish(found.key, record.envelope or b"", found.run + 1, None, record.finished)
         (result,) = await self._ledger.finish([write])
+        self._crashes.reach("api.after_cancelled")
         return _is_in_force(write, result)
 
     async def _cancel_open(self, key: TaskKey, sighting: Sighting) -> bool:
         queue = self._queue_of(QueueName(key.tenant, key.queue))
         token = await queue.session.token()
+        self._crashes.reach("api.before_mark")
         mark = await queue.intake.mark_cancel(token, key.task_id)
+        self._crashes.reach("api.after_mark")
         write = _cancelled(key, sighting)
         if mark is None or mark[0] != write.finished.run or not mark[2]:
             return False
         (result,) = await self._ledger.finish([write])
         if not _is_in_force(write, result):
             raise StateConflict(f"Task {key.task_id} was {result.state} before the cancel came.")
+        self._crashes.reach("api.after_cancelled")
         await _settle(queue, token, [write])
+        self._crashes.reach("api.after_settle")
         return True
 
     async def _cancel_listed(self, queue: OpenQueue, token: str, ids: Sequence[str]) -> int:
@@ -104,6 +116,7 @@ class Canceller:
             for task_id, sighting in zip(ids, sightings, strict=True)
             if sighting and sighting.envelope and sighting.fields.get("state") in CLEARED
         ]
+        self._crashes.reach("api.before_mark")
         marks = await asyncio.gather(
             *(queue.intake.mark_cancel(token, each.key.task_id) for each in writes)
         )
@@ -114,13 +127,16 @@ class Canceller:
         ]
         if not marked:
             return 0
+        self._crashes.reach("api.after_mark")
         results = await self._ledger.finish(marked)
+        self._crashes.reach("api.after_cancelled")
         taken = [
             write
             for write, result in zip(marked, results, strict=True)
             if _is_in_force(write, result)
         ]
         await queue.delivery.settle(token, [_settled(write) for write in taken])
+        self._crashes.reach("api.after_settle")
         return len(taken)
 
 

@@ -15,6 +15,7 @@ from app.amqp.link import Link
 from app.amqp.message import Origin, Publication, copy_publication
 from app.amqp.publishing import PublishOutcome, publish
 from app.clock import monotonic_ms, now_ms
+from app.crashing import NOWHERE, CrashPoints
 from app.envelope import Envelope
 from app.errors import Unavailable
 from app.lifecycle import wait_for
@@ -33,10 +34,13 @@ REMEMBERED_MS: Final = 600_000
 class Fallback:
     """Publishes tasks that Redis could not take."""
 
-    def __init__(self, link: Link, ledger: LedgerGate, settings: Settings) -> None:
+    def __init__(
+        self, link: Link, ledger: LedgerGate, settings: Settings, crashes: CrashPoints = NOWHERE
+    ) -> None:
         self._link = link
         self._ledger = ledger
         self._settings = settings
+        self._crashes = crashes
         self._url = settings.rabbitmq_url or ""
         self._within_s = settings.confirm_timeout_ms / 1_000
         self.is_prepared = False
@@ -73,6 +77,7 @@ class Fallback:
             raise Unavailable(STORE, "not connected, or it takes no copies")
         origin = Origin(self._settings.env, self._ledger.identity or ledger_seen)
         publication = copy_publication(envelope, origin, now_ms() // 1_000)
+        self._crashes.reach("api.before_publish")
         deadline = asyncio.get_running_loop().time() + self._within_s
         outcome = await self._publish(publication, deadline)
         if outcome is PublishOutcome.RETURNED:
@@ -84,6 +89,7 @@ class Fallback:
             outcome = await self._publish(publication, deadline)
         if outcome is not PublishOutcome.CONFIRMED:
             raise Unavailable(STORE, f"the copy is {outcome}")
+        self._crashes.reach("api.after_publish")
         self._remember(envelope.key)
 
     def remembers(self, key: TaskKey) -> bool:

@@ -16,6 +16,7 @@ from app.broker.generation import Generation
 from app.broker.intake import Enqueued, Intake, Sighting, Submission
 from app.broker.recovery import Recovery
 from app.clock import now_ms
+from app.crashing import NOWHERE, CrashPoints
 from app.errors import StaleGeneration, Unavailable
 from app.gather import Gatherer
 from app.ledger.ledger import Ledger
@@ -60,7 +61,12 @@ class OpenQueue:
     """One queue of the tenant. Safe to share by everything in one process."""
 
     def __init__(
-        self, redis: RedisConnection, ledger: LedgerGate, settings: Settings, name: QueueName
+        self,
+        redis: RedisConnection,
+        ledger: LedgerGate,
+        settings: Settings,
+        name: QueueName,
+        crashes: CrashPoints = NOWHERE,
     ) -> None:
         # A session needs no more of the ledger than its gate offers.
         self.session = QueueSession(
@@ -81,6 +87,7 @@ class OpenQueue:
         """The ledger that Redis last said it belongs to."""
         self._redis = redis
         self._ledger = ledger
+        self._crashes = crashes
         self._remembered_ms = settings.dedup_ms + CLOCK_SLACK_MS
         self.is_mirrored = settings.rabbitmq_url is not None
         self._confirm_timeout_ms = settings.confirm_timeout_ms
@@ -187,11 +194,13 @@ class OpenQueue:
         ]
         unknown = [each for each, answer in zip(submissions, answers, strict=True) if not answer]
         if unknown:
+            self._crashes.reach("api.before_enqueue")
             enqueued = iter(
                 await self.intake.enqueue(
                     generation.token, unknown, fsync=fsync, within_ms=self._confirm_timeout_ms
                 )
             )
+            self._crashes.reach("api.after_enqueue")
             for index, each in enumerate(submissions):
                 if answers[index] is None:
                     doubtful = unchecked and not each.fresh

@@ -1,6 +1,7 @@
 """The queues this process has opened, and which it may open: only such as exist."""
 
 from app.broker.connection import RedisConnection
+from app.crashing import CrashPoints
 from app.errors import Unavailable
 from app.names import QueueName
 from app.settings import Settings
@@ -12,7 +13,10 @@ from app.task_queue.open_queue import OpenQueue
 class OpenQueues:
     """One ``OpenQueue`` a queue, for everything in this process."""
 
-    def __init__(self, redis: RedisConnection, ledger: LedgerGate, settings: Settings) -> None:
+    def __init__(
+        self, redis: RedisConnection, ledger: LedgerGate, settings: Settings, crashes: CrashPoints
+    ) -> None:
+        self._crashes = crashes
         self._redis = redis
         self._ledger = ledger
         self._settings = settings
@@ -31,7 +35,9 @@ class OpenQueues:
             for queue in self._open.values():
                 queue.session.forget()
         if name not in self._open:
-            self._open[name] = OpenQueue(self._redis, self._ledger, self._settings, name)
+            self._open[name] = OpenQueue(
+                self._redis, self._ledger, self._settings, name, self._crashes
+            )
         return self._open[name]
 
     async def made(self, name: QueueName) -> OpenQueue:

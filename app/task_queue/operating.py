@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from app.broker.connection import RedisConnection
 from app.broker.generation import set_paused
+from app.crashing import CrashPoints
 from app.errors import TaskNotFound, Unavailable
 from app.names import QueueName
 from app.settings import Settings
@@ -37,15 +38,17 @@ class Operator:
         queues: OpenQueues,
         finder: Finder,
         payloads: Mapping[str, type[BaseModel]],
+        crashes: CrashPoints,
     ) -> None:
         mirrored = settings.rabbitmq_url is not None
         self._redis = redis
+        self._crashes = crashes
         self._ledger = ledger
         self._queues = queues
         self._finder = finder
         self._recorder = Recorder(ledger)
-        self._canceller = Canceller(ledger, queues.of, mirrored=mirrored)
-        self._redriver = Redriver(ledger, queues.of, settings, payloads)
+        self._canceller = Canceller(ledger, queues.of, crashes, mirrored=mirrored)
+        self._redriver = Redriver(ledger, queues.of, settings, payloads, crashes)
         self._parked = ParkedTasks(ledger, self._redriver, self._recorder, queues.of)
 
     async def cancel(self, task_id: str, queue: str | None) -> dict[str, Any]:
@@ -92,6 +95,7 @@ class Operator:
         name = await self._queues.require(queue)
         if not await self._ledger.set_paused(name.tenant, name.queue, paused=paused):
             raise TaskNotFound(f"There is no queue {queue}.")
+        self._crashes.reach("api.after_paused")
         opened = self._queues.of(name)
         # The ledger first: a Redis that comes later takes the flag from there.
         await opened.under_token(partial(set_paused, self._redis, opened.keys, paused=paused))

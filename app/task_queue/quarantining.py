@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from app.clock import now_ms
+from app.crashing import CrashPoints
 from app.errors import StateConflict, TaskNotFound
 from app.ledger.records import QuarantineRecord
 from app.names import QueueName
@@ -32,6 +33,7 @@ class Quarantine:
         recorder: Recorder,
         submit: Callable[[Prepared], Awaitable[Receipt]],
         tenant: str,
+        crashes: CrashPoints,
         *,
         mirrored: bool,
     ) -> None:
@@ -39,6 +41,7 @@ class Quarantine:
         self._recorder = recorder
         self._submit = submit
         self._tenant = tenant
+        self._crashes = crashes
         self._mirrored = mirrored
 
     async def listed(self) -> list[dict[str, Any]]:
@@ -66,6 +69,7 @@ class Quarantine:
         if self._mirrored:
             prepared = replace(prepared, durability="mirrored", on_degraded="refuse")
         receipt = await self._submit(prepared)
+        self._crashes.reach("api.after_requeue")
         await self._resolve(record, REQUEUED)
         return receipt
 
@@ -92,6 +96,7 @@ class Quarantine:
     async def _resolve(self, record: QuarantineRecord, resolution: str) -> None:
         if not await self._ledger.resolve_quarantined(record.id, resolution, ANONYMOUS, now_ms()):
             raise StateConflict(f"The copy {record.id} was resolved otherwise just now.")
+        self._crashes.reach("api.after_resolve")
         if record.resolution is None:
             name = QueueName(record.tenant or self._tenant, record.queue)
             await self._recorder.record(f"quarantine.{resolution}", name, {"id": record.id}, 1)

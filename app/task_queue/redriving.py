@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from app.broker.delivery import Settle
 from app.broker.intake import Enqueued, Sighting, Submission
 from app.clock import now_ms
+from app.crashing import NOWHERE, CrashPoints
 from app.envelope import Envelope, decode, encode
 from app.errors import InvalidTask, QueueFull, StateConflict, Unavailable
 from app.ledger.records import About, Finish, FinishedPart, LedgerRecord
@@ -41,11 +42,13 @@ class Redriver:
         queue_of: Callable[[QueueName], OpenQueue],
         settings: Settings,
         payloads: Mapping[str, type[BaseModel]],
+        crashes: CrashPoints = NOWHERE,
     ) -> None:
         """``payloads``: models of the types whose payloads are judged before they run."""
         self._ledger = ledger
         self._queue_of = queue_of
         self._payloads = payloads
+        self._crashes = crashes
         self._mirrored = settings.rabbitmq_url is not None
         self._confirm_timeout_ms = settings.confirm_timeout_ms
         self._envelope_bytes_max = settings.limit_envelope
@@ -85,7 +88,9 @@ class Redriver:
         async def call(token: str) -> tuple[str, list[Enqueued]]:
             return token, await queue.intake.redrive(token, submissions)
 
+        self._crashes.reach("api.before_redrive")
         token, enqueued = await queue.under_token(call)
+        self._crashes.reach("api.after_redrive")
         if refuse_when_full and any(each.outcome == "full" for each in enqueued):
             raise QueueFull(
                 f"Queue {queue.name.queue} holds as many open or unmirrored tasks as it may"
@@ -121,6 +126,7 @@ class Redriver:
         if not writes:
             return 0
         results = await self._ledger.finish(writes)
+        self._crashes.reach("api.after_discarded")
         done = [
             write
             for write, result in zip(writes, results, strict=True)
@@ -154,7 +160,9 @@ class Redriver:
             (key, each.run) for key, _, each in started if each.mirrored or key.task_id in confirmed
         ]
         if noted:
+            self._crashes.reach("api.before_note")
             await self._ledger.note_redriven(noted)
+            self._crashes.reach("api.after_note")
 
     async def _confirm(
         self, queue: OpenQueue, token: str, tasks: Sequence[tuple[str, int, str, str]]

@@ -7,6 +7,7 @@ from typing import cast
 
 from app.broker.intake import Submission
 from app.clock import now_ms
+from app.crashing import NOWHERE, CrashPoints
 from app.envelope import Envelope, decode
 from app.errors import (
     AcceptanceUnknown,
@@ -38,10 +39,12 @@ class Submitter:
         ledger: LedgerGate,
         settings: Settings,
         fallback: Fallback | None,
+        crashes: CrashPoints = NOWHERE,
     ) -> None:
         """``fallback``: where tasks go while Redis is away, None: nowhere."""
         self._queues = queues
         self._fallback = fallback
+        self._crashes = crashes
         self._ledger = ledger
         self._mirrored = settings.rabbitmq_url is not None
         self._confirm_timeout_ms = settings.confirm_timeout_ms
@@ -180,6 +183,7 @@ class Submitter:
     async def _level(self, queue: OpenQueue, prepared: Prepared, accepted: Accepted) -> Level:
         if accepted.safe or prepared.durability != "mirrored" or not self._mirrored:
             return _at_once(accepted)
+        self._crashes.reach("api.before_confirm")
         reached = await queue.confirmations.wait(
             accepted.token,
             prepared.envelope.task_id,
@@ -188,6 +192,7 @@ class Submitter:
             accepted.journal_id,
             self._confirm_timeout_ms,
         )
+        self._crashes.reach("api.after_confirm")
         return "mirrored" if reached else "fast"
 
     async def _levels(
@@ -213,9 +218,11 @@ class Submitter:
                 )
                 for place in waiting
             ]
+            self._crashes.reach("api.before_confirm")
             reached = await queue.confirmations.wait_for_all(
                 accepted[0].token, tasks, self._confirm_timeout_ms
             )
+            self._crashes.reach("api.after_confirm")
             for place, is_reached in zip(waiting, reached, strict=True):
                 levels[place] = "mirrored" if is_reached else "fast"
         return levels

@@ -16,6 +16,7 @@ from app.broker.presence import Presence
 from app.broker.probe import probe_writes
 from app.broker.watermark import Watermarks
 from app.clock import monotonic_ms
+from app.crashing import NOWHERE, CrashPoints
 from app.errors import Fatal, LifeboatError
 from app.ledger.ledger import Ledger
 from app.lifecycle import cancel, wait_for
@@ -59,12 +60,13 @@ class TaskQueue:
         redis: RedisConnection,
         ledger: Ledger,
         payloads: Mapping[str, type[BaseModel]] = EMPTY,
+        crashes: CrashPoints = NOWHERE,
     ) -> None:
         """``payloads``: models by type, for payloads that are judged before they are taken."""
         self._settings = settings
         self._redis = redis
         self._ledger = LedgerGate(ledger, ledger_place(settings))
-        self._queues = OpenQueues(redis, self._ledger, settings)
+        self._queues = OpenQueues(redis, self._ledger, settings, crashes)
         self._copies = Copies(settings.rabbitmq_management_url, settings.rabbitmq_url)
         self._finishes = Finishes(self._ledger, self._queues.of)
         self._link: Link | None = None
@@ -72,8 +74,8 @@ class TaskQueue:
         if settings.rabbitmq_url:
             self._link = Link(settings.rabbitmq_url, "api", returns_raise=True)
             if settings.on_redis_away == "fallback":
-                self._fallback = Fallback(self._link, self._ledger, settings)
-        self._submitter = Submitter(self._queues, self._ledger, settings, self._fallback)
+                self._fallback = Fallback(self._link, self._ledger, settings, crashes)
+        self._submitter = Submitter(self._queues, self._ledger, settings, self._fallback, crashes)
         self._finder = Finder(
             self._ledger, self._queues.of, self._is_expected, lambda: self._finishes.closed
         )
@@ -81,13 +83,14 @@ class TaskQueue:
         self._figures = Figures(self._queues, redis, self._ledger, self._copies, presence)
         self._listing = Listing(self._ledger, self._queues.of)
         self._operator = Operator(
-            settings, redis, self._ledger, self._queues, self._finder, payloads
+            settings, redis, self._ledger, self._queues, self._finder, payloads, crashes
         )
         self._quarantine = Quarantine(
             self._ledger,
             Recorder(self._ledger),
             self._submitter.submit,
             settings.tenant,
+            crashes,
             mirrored=settings.rabbitmq_url is not None,
         )
         self.rehydrations = Rehydrations(self._ledger)

@@ -11,6 +11,7 @@ from typing import Final
 
 from app.broker.delivery import Entry, Started
 from app.clock import monotonic_ms, now_ms
+from app.crashing import CrashPoints
 from app.envelope import decode
 from app.errors import EnvelopeError, StaleGeneration
 from app.ledger.ledger import Ledger
@@ -21,7 +22,6 @@ from app.retry import RetryPolicy
 from app.state import TaskState
 from app.worker.claim import Claim, Phase, QueueWork, any_wanted
 from app.worker.counting import Counting
-from app.worker.crashing import CrashPoints
 from app.worker.executor import Executor
 from app.worker.giving_back import give_back
 from app.worker.heartbeat import Heartbeat

@@ -6,13 +6,13 @@ import random
 from functools import partial
 
 from app.clock import monotonic_ms, now_ms
+from app.crashing import CrashPoints
 from app.envelope import DEFAULT_TIMEOUT_MS
 from app.lifecycle import cancel
 from app.registry import Handler, Stopped, TaskContext
 from app.worker.attempt import cancelled_from_within, outcome_of
 from app.worker.claim import Claim, Phase, StopReason
 from app.worker.counting import Counting
-from app.worker.crashing import CrashPoints
 from app.worker.lifespans import States
 from app.worker.outcome import AttemptOutcome, Cancelled, Limits, decide
 from app.worker.progress import Progress

@@ -12,13 +12,13 @@ from typing import Final
 
 from app.broker.delivery import PutOff, Settle
 from app.clock import monotonic_ms, now_ms
+from app.crashing import CrashPoints
 from app.errors import StaleGeneration, Unavailable
 from app.ledger.ledger import Ledger
 from app.ledger.records import About, Finish, FinishedPart, FinishResult, OpenWrite
 from app.state import TaskState
 from app.worker.claim import Claim, Phase, by_generation
 from app.worker.counting import Counting
-from app.worker.crashing import CrashPoints
 from app.worker.heartbeat import Heartbeat
 from app.worker.outcome import Again, Done, Leftover, Settlement
 from app.worker.spooling import Spooling

@@ -11,6 +11,7 @@ from app.broker.cancelled import CancelledTasks
 from app.broker.connection import RedisConnection
 from app.broker.presence import Presence, WorkerItem
 from app.clock import now_ms
+from app.crashing import CrashPoints
 from app.errors import StaleGeneration
 from app.ledger.ledger import Ledger
 from app.lifecycle import cancel
@@ -22,7 +23,6 @@ from app.settings import Settings
 from app.worker.admission import Admission
 from app.worker.claim import Claim, Phase, QueueWork, StopReason
 from app.worker.counting import Counting
-from app.worker.crashing import CrashPoints
 from app.worker.executor import Executor
 from app.worker.fetcher import Fetcher
 from app.worker.giving_back import give_back, note_given_back
@@ -68,11 +68,7 @@ class Worker:
         metrics: Metrics,
         states: States | None = None,
     ) -> None:
-        """``states``: what each lifespan of the registry yielded.
-
-        Raises:
-            SettingsError: ``LIFEBOAT_CRASH_AT`` names no point.
-        """
+        """``states``: what each lifespan of the registry yielded."""
         self.consumer = consumer_name()
         self.slots = Slots(settings.concurrency)
         self.works: list[QueueWork] = []

@@ -7,6 +7,7 @@ from typing import Final, cast
 from app.amqp.connection import broker_errors
 from app.amqp.link import Link
 from app.amqp.message import Publication
+from app.crashing import NOWHERE, CrashPoints
 from app.errors import Unavailable
 from mirror.publisher.outcome import PublishOutcome
 from mirror.publisher.wire import Seam, Tally, Wire
@@ -17,8 +18,16 @@ UNSETTLED_MAX: Final = 20_000
 class BatchedPublisher:
     """``Publisher`` that writes to the channel itself (``mirror.publisher.wire``)."""
 
-    def __init__(self, url: str, process: str, *, unsettled_max: int = UNSETTLED_MAX) -> None:
+    def __init__(
+        self,
+        url: str,
+        process: str,
+        crashes: CrashPoints = NOWHERE,
+        *,
+        unsettled_max: int = UNSETTLED_MAX,
+    ) -> None:
         """``unsettled_max``: messages on the wire that the broker has not answered, at the most."""
+        self._crashes = crashes
         self._unsettled_max = unsettled_max
         self._link = Link(url, process, returns_raise=False)
         self._link.start()
@@ -46,6 +55,7 @@ class BatchedPublisher:
                     wire = await self._open_wire()
                     tally = wire.tally(len(batch))
                     await wire.send(batch, tally)
+                    self._crashes.reach("mirror.after_publish")
                     await tally.settled
         except Unavailable:
             pass

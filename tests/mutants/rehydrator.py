@@ -177,8 +177,9 @@ MUTANTS = (
         name="a-suspect-leaves-before-its-record",
         rule="quarantine",
         file="rehydrator/acting.py",
-        old="        safe = (\n",
-        new="        await self._source.ack([each.delivery for each in suspects])\n        safe = (\n",
+        old="        safe = suspects if",
+        new="        await self._source.ack([each.delivery for each in suspects])\n"
+        "        safe = suspects if",
         tests=(
             f"{TESTS}/test_quarantine.py::test_nothing_is_lost_while_the_ledger_takes_no_record",
         ),

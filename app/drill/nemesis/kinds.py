@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from app.crashing import POINTS, Point
 from app.drill.game import Game
 from app.drill.nemesis import copies, network, processes, servers
 from app.drill.nemesis.schedule import Choice, Stroke
-from app.worker.crashing import POINTS
 
 Act = Callable[[Game, Stroke], Awaitable[None]]
 LINES: Final = (
@@ -18,6 +18,19 @@ LINES: Final = (
 )  # fmt: skip
 """Those between a process and a server that it speaks to."""
 PROCESSES: Final = ("api", "worker", "worker-2", "mirror", "rehydrator")
+OUT_OF_PLAY: Final[frozenset[Point]] = frozenset((
+    # What an operator asks for.
+    "api.before_mark", "api.after_mark", "api.after_cancelled", "api.after_settle",
+    "api.before_redrive", "api.after_redrive", "api.before_note", "api.after_note",
+    "api.after_discarded", "api.after_paused", "api.after_requeue", "api.after_resolve",
+    "mirror.before_release", "worker.before_give_back", "worker.after_give_back",
+    "rehydrator.after_wish", "rehydrator.before_checkpoint", "rehydrator.after_checkpoint",
+    # What only broken messages and copies of old age come to.
+    "mirror.after_record", "rehydrator.before_quarantine", "rehydrator.after_record",
+    "rehydrator.after_quarantine", "rehydrator.before_refresh", "rehydrator.after_refresh",
+    "rehydrator.before_let_go", "rehydrator.after_let_go",
+))  # fmt: skip
+"""Points that no game comes to: to wait there would be no fault."""
 SHORT, LONG, MOMENT = (500, 6_000), (2_000, 12_000), (0, 0)
 DOWN: Final = (0, 5_000)
 BEYOND_LEASES: Final = (6_000, 14_000)
@@ -36,6 +49,12 @@ class Kind:
 def _line(kind: str, lasts_ms: tuple[int, int], verb: str, then: str, delays: str = "") -> Kind:
     variants = tuple(delays.split()) or ("",)
     return Kind(Choice(kind, LINES, lasts_ms, variants), network.doing(verb), network.doing(then))
+
+
+def _dies(process: str, *names: str) -> Kind:
+    points = tuple(each for each in POINTS[process] if each not in OUT_OF_PLAY)
+    choice = Choice("dies at a point", names, (3_000, 8_000), points)
+    return Kind(choice, processes.die_at, processes.start)
 
 
 _ALL: Final = (
@@ -68,11 +87,10 @@ _ALL: Final = (
     Kind(Choice("stopped", ("redis", "rabbitmq", "mongo"), LONG), servers.pause, servers.resume),
     Kind(Choice("killed", PROCESSES, DOWN), processes.kill, processes.start),
     Kind(Choice("stopped", PROCESSES, BEYOND_LEASES), processes.pause, processes.resume),
-    Kind(
-        Choice("dies at a point", ("worker", "worker-2"), (3_000, 8_000), POINTS),
-        processes.die_at,
-        processes.start,
-    ),
+    _dies("api", "api"),
+    _dies("worker", "worker", "worker-2"),
+    _dies("mirror", "mirror"),
+    _dies("rehydrator", "rehydrator"),
     Kind(
         Choice("queue deleted", ("rabbitmq",), MOMENT, alone=True),
         copies.delete_queue,

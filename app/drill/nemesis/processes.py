@@ -41,7 +41,7 @@ async def die_at(game: Game, stroke: Stroke) -> None:
     The wait for it is the fault's whole time.
     """
     service = _living(game, stroke)
-    service.process.kill9()
+    await kill(game, stroke)
     service.use_environment({"LIFEBOAT_CRASH_AT": stroke.variant})
     service.process.start()
     try:
