@@ -5,8 +5,8 @@ its default of ten retries duplicated a bare XADD whose reply was lost).
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
@@ -67,8 +67,10 @@ class RedisConnection:
         )
         self.redis: Redis = Redis(connection_pool=pool)
         self._timeout_s = timeout_ms / 1000
-        self._away_until_ms = 0
+        self._try_within_s = min(connect_timeout_ms, timeout_ms) / 1000
         self._away_because = ""
+        self._away_until_ms = 0
+        self._trying = False
         self._says_fsynced = False
         self._checking = asyncio.Lock()
         self._fsyncs = Gatherer(self._fsync_all, max_items=FSYNCS_MAX, lanes=FSYNC_LANES)
@@ -88,9 +90,8 @@ class RedisConnection:
         Raises:
             Unavailable: Redis is away.
         """
-        with self._translated():
-            async with asyncio.timeout(self._timeout_s):
-                await self.redis.ping()
+        async with self._call():
+            await self.redis.ping()
 
     async def script(self, name: str, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         """Run one verb atomically. Replies hold bytes, ints and lists.
@@ -99,9 +100,8 @@ class RedisConnection:
             StaleGeneration: Redis has another history than the caller's token.
             Unavailable: Redis is away, refuses writes or is too slow; it may have run.
         """
-        with self._translated():
-            async with asyncio.timeout(self._timeout_s):
-                return await _script(name, keys, arguments, self.redis)
+        async with self._call():
+            return await _script(name, keys, arguments, self.redis)
 
     async def script_and(
         self,
@@ -117,9 +117,8 @@ class RedisConnection:
         Raises:
             StaleGeneration, Unavailable: see ``script``.
         """
-        with self._translated():
-            async with asyncio.timeout(self._timeout_s):
-                return await _script_and(name, keys, arguments, command, self.redis)
+        async with self._call():
+            return await _script_and(name, keys, arguments, command, self.redis)
 
     async def script_fsynced(
         self, name: str, keys: Sequence[str], arguments: Sequence[Argument], within_ms: int
@@ -153,9 +152,8 @@ class RedisConnection:
         """
         async with self._checking:
             if not self._says_fsynced:
-                with self._translated():
-                    async with asyncio.timeout(self._timeout_s), self.redis.client() as one:
-                        await ask_fsynced(one, 1)
+                async with self._call(), self.redis.client() as one:
+                    await ask_fsynced(one, 1)
                 self._says_fsynced = True
 
     async def _fsynced(self, queue: tuple[str, str], within_ms: int) -> bool:
@@ -170,46 +168,40 @@ class RedisConnection:
         return True
 
     async def _fsync_all(self, queues: Sequence[tuple[str, str]]) -> list[bool | None]:
-        with self._translated():
-            async with asyncio.timeout(self._timeout_s), self.redis.client() as one:
-                return await fsync_all(one, queues, _touch, int(self._timeout_s * 500))
+        async with self._call(), self.redis.client() as one:
+            return await fsync_all(one, queues, _touch, int(self._timeout_s * 500))
 
     async def wait_for_entries(self, cursors: dict[str, bytes | str], within_ms: int) -> bool:
         """Block until one of the streams has an entry behind its cursor.
 
         Returns whether one has. ``within_ms`` must be well below the socket's timeout.
         """
-        with self._translated():
-            async with asyncio.timeout(self._timeout_s):
-                found = await self.redis.xread(cursors, count=1, block=within_ms)  # type: ignore[arg-type]
+        async with self._call():
+            found = await self.redis.xread(cursors, count=1, block=within_ms)  # type: ignore[arg-type]
         return bool(found)
 
     async def fields(self, key: str, *names: str) -> list[str | None]:
         """Fields of a hash, None where absent."""
-        with self._translated():
-            async with asyncio.timeout(self._timeout_s):
-                found: list[Any] = await self.redis.hmget(key, names)
+        async with self._call():
+            found: list[Any] = await self.redis.hmget(key, names)
         return [None if value is None else value.decode() for value in found]
 
     async def version(self) -> str:
         """The server's version, ``7.0.15``."""
-        with self._translated():
-            async with asyncio.timeout(self._timeout_s):
-                info: dict[str, Any] = await self.redis.info("server")
+        async with self._call():
+            info: dict[str, Any] = await self.redis.info("server")
         return str(info["redis_version"])
 
     async def info(self) -> dict[str, Any]:
         """What the server says of itself, by Redis's own names."""
-        with self._translated():
-            async with asyncio.timeout(self._timeout_s):
-                found: dict[str, Any] = await self.redis.info()
+        async with self._call():
+            found: dict[str, Any] = await self.redis.info()
         return found
 
     async def now_ms(self) -> int:
         """The server's clock, milliseconds UTC."""
-        with self._translated():
-            async with asyncio.timeout(self._timeout_s):
-                seconds, micros = await self.redis.time()
+        async with self._call():
+            seconds, micros = await self.redis.time()
         return int(seconds) * 1_000 + int(micros) // 1_000
 
     async def close(self) -> None:
@@ -217,11 +209,32 @@ class RedisConnection:
         await self.redis.aclose()
         await self.redis.connection_pool.disconnect()
 
+    @asynccontextmanager
+    async def _call(self) -> AsyncIterator[None]:
+        if self._away_because:
+            await self._try_again()
+        with self._translated():
+            async with asyncio.timeout(self._timeout_s):
+                yield
+
+    async def _try_again(self) -> None:
+        """Known to be away: one asks now and then, briefly, the others are told so at once.
+
+        A Redis that is there and silent would else hold up every call for its whole deadline.
+        """
+        if self._trying or monotonic_ms() < self._away_until_ms:
+            raise Unavailable("redis", self._away_because)
+        self._trying = True
+        try:
+            with self._translated(), suppress(ResponseError):
+                async with asyncio.timeout(self._try_within_s):
+                    await self.redis.ping()
+        finally:
+            self._trying = False
+        self._away_because = ""
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        # Known to be away: say so at once instead of queueing up connect attempts.
-        if monotonic_ms() < self._away_until_ms:
-            raise Unavailable("redis", self._away_because)
         asked = _times_asked_to_stop()
         try:
             yield

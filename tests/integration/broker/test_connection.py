@@ -65,6 +65,27 @@ async def test_while_it_is_known_to_be_away_no_connection_is_tried(proxy):
     await connection.close()
 
 
+async def test_a_redis_known_to_be_away_that_is_there_and_silent_holds_up_no_call(proxy):
+    connection = connect(proxy.url, timeout_ms=60_000, connect_timeout_ms=100)
+    await connection.ping()
+    proxy.hold_answers()
+    # The one that finds out waits for its own deadline, or loses its connection.
+    first = asyncio.create_task(connection.ping())
+    await asyncio.sleep(0)
+    proxy.cut()
+    with pytest.raises(Unavailable):
+        await first
+    opened = proxy.opened
+    async with asyncio.timeout(30):
+        while proxy.opened < opened + 3:
+            with pytest.raises(Unavailable):
+                await asyncio.gather(*(connection.version() for _ in range(5)))
+            await asyncio.sleep(0)
+    proxy.flow()
+    await answering(connection)
+    await connection.close()
+
+
 async def test_it_is_used_again_as_soon_as_it_is_back(private_redis):
     connection = connect(private_redis.url)
     await connection.ping()
