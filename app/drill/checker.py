@@ -9,10 +9,12 @@ from typing import Any
 import aiohttp
 import orjson
 from pymongo import MongoClient
+from pymongo.read_concern import ReadConcern
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
+from app.drill.ends import Arrival, Recorded
 from app.drill.keys import TASKS
-from app.drill.verdict import Arrival, Recorded
 from app.stack.stack import DATABASE, Stack
 
 READ_WITHIN_S = 10.0
@@ -23,7 +25,10 @@ def read_arrivals(path: Path) -> list[Arrival]:
     if not path.exists():
         return []
     lines = path.read_bytes().splitlines()
-    return [Arrival(d["task"], d["status"], d["at"], d["began"]) for d in map(orjson.loads, lines)]
+    return [
+        Arrival(d["task"], d["status"], d["at"], d["began"], d["digest"])
+        for d in map(orjson.loads, lines)
+    ]
 
 
 async def read_records(stack: Stack, sqlite: Path, queue: str) -> dict[str, Recorded]:
@@ -37,8 +42,12 @@ async def read_records(stack: Stack, sqlite: Path, queue: str) -> dict[str, Reco
 
 def _from_mongo(url: str, queue: str) -> dict[str, Recorded]:
     timeout_ms = round(READ_WITHIN_S * 1000)
-    with MongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=timeout_ms) as client:
-        found = client.get_default_database()["records"].find(
+    with MongoClient[dict[str, Any]](
+        url, serverSelectionTimeoutMS=timeout_ms, socketTimeoutMS=timeout_ms
+    ) as client:
+        # What a majority has: nothing else stays for certain.
+        database = client.get_default_database(read_concern=ReadConcern("majority"))
+        found = database["records"].find(
             {"queue": queue, "finished.run": {"$gte": 1}},
             {
                 **{f"finished.{each}": 1 for each in ("run", "state", "at")},
@@ -65,15 +74,31 @@ def _from_sqlite(path: str, queue: str) -> dict[str, Recorded]:
 
 
 def _recorded(state: str, run: int, at: int, attempts: list[Mapping[str, Any]]) -> Recorded:
-    won = sum(1 for a in attempts if a["run"] == run and a["outcome"] == "succeeded")
-    return Recorded(state, won, at)
+    ended = [each["outcome"] for each in attempts if each["run"] == run]
+    won = ended.count("succeeded")
+    failures = sum(1 for each in ended if each not in ("succeeded", "given_back"))
+    return Recorded(state, won, at, run, failures)
 
 
 async def copies_left(stack: Stack, queue: str) -> int | None:
-    """Messages in a mirror queue, ready and unacked; None while the broker cannot say."""
-    document = await _of_rabbitmq(stack, f"/api/queues/{stack.vhost}/lifeboat.mirror.{queue}")
-    count = document.get("messages") if document else None
-    return int(count) if count is not None else None
+    """Copies in a mirror queue and in the quarantine, ready and unacked.
+
+    None while the broker cannot say. No drill makes a copy that belongs into the quarantine.
+    """
+    found: Any = await _of_rabbitmq(stack, f"/api/queues/{stack.vhost}")
+    counts = {each["name"]: each.get("messages") for each in found or ()}
+    mirror = counts.get(f"lifeboat.mirror.{queue}")
+    return None if mirror is None else int(mirror) + int(counts.get("lifeboat.quarantine") or 0)
+
+
+async def open_left(stack: Stack, prefix: str) -> int | None:
+    """Tasks of a queue that are to run, and journal entries, in Redis; None if it cannot say."""
+    try:
+        async with asyncio.timeout(READ_WITHIN_S):
+            depth, journal = await redis_depth(stack, prefix)
+            return sum(depth.values()) + journal
+    except (RedisError, OSError, TimeoutError, TypeError):
+        return None
 
 
 async def redis_depth(stack: Stack, prefix: str) -> tuple[dict[str, int], int]:

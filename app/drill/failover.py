@@ -5,9 +5,9 @@ from typing import Final
 
 from app.clock import monotonic_ms, now_ms
 from app.drill import checker
+from app.drill.ends import Recorded
 from app.drill.game import ALL_KINDS, Game
 from app.drill.load import QUEUE
-from app.drill.verdict import Recorded
 from app.stack.process import StackError, until
 
 BEHIND_MS: Final = 5_000

@@ -29,6 +29,8 @@ RECEIVER_WITHIN_MS: Final = 15_000
 IN_FLIGHT_WITHIN_MS: Final = 20_000
 ALL_WITHIN_MS: Final = 1_000
 QUEUE_ON_DISK_WITHIN_MS: Final = 30_000
+QUIET_LOOKS: Final = 3
+"""A broker's counts are some seconds old: nothing is left only if so many looks in a row say so."""
 COUNTED: Final = ("seen", "restored", "present", "finished", "quarantined")
 SETTINGS: Final = {
     # Loopback is where the drill's receiver lives.
@@ -292,16 +294,17 @@ class Game:
         return await commands.start(command, self.environment, *options)
 
     async def settle(self, within_ms: int) -> bool:
-        """Wait until every accepted task is recorded and no copy is left; False: it was not.
+        """Wait until every accepted task is recorded and nothing is left; False: it was not.
 
         Raises:
             StackError: a process of Lifeboat has ended that nobody killed.
         """
-        deadline = monotonic_ms() + within_ms
+        deadline, quiet = monotonic_ms() + within_ms, 0
         while True:
             self._all_live()
             recorded = await checker.read_records(self.stack, self.sqlite_path, QUEUE)
             left = await checker.copies_left(self.stack, QUEUE)
+            open_left = await checker.open_left(self.stack, self.keys_prefix)
             accepted = self.producers.book.accepted
             missing = sum(1 for task_id in accepted if task_id not in recorded)
             self.say(
@@ -309,8 +312,9 @@ class Game:
                 f" {'?' if left is None else format(left, ',')}"
                 f" · answers so far: {_words(self.producers.book.answers)}"
             )
-            done = len(accepted) == self.plan.tasks and not missing and left == 0
-            if done or monotonic_ms() > deadline:
+            done = len(accepted) == self.plan.tasks and not missing and left == open_left == 0
+            quiet = quiet + 1 if done else 0
+            if quiet >= QUIET_LOOKS or monotonic_ms() > deadline:
                 return done
             await asyncio.sleep(1)
 

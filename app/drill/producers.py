@@ -11,6 +11,7 @@ import aiohttp
 import orjson
 
 from app.clock import now_ms
+from app.drill.receiver import digest_of
 
 PRODUCERS: Final = 16
 ANSWER_WITHIN_S: Final = 10.0
@@ -24,6 +25,8 @@ class Book:
 
     submitted: dict[str, int] = field(default_factory=dict)
     """Task id -> ms of the first try."""
+    digests: dict[str, str] = field(default_factory=dict)
+    """Task id -> digest of the body that is to be delivered."""
     accepted: dict[str, int] = field(default_factory=dict)
     """Task id -> ms of the receipt that held what was asked."""
     last_word: dict[str, str] = field(default_factory=dict)
@@ -90,6 +93,7 @@ class Producers:
         book, task_id = self.book, body["taskId"]
         wanted = {"durability": self._durability, "onDegraded": self.on_degraded}
         book.submitted[task_id] = now_ms()
+        book.digests[task_id] = digest_of(orjson.dumps(body["payload"]["json"]))
         while True:
             _note(log, task_id, "invoke")
             # Until an answer is seen nobody knows: a drill that ends here must say so.

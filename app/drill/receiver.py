@@ -6,6 +6,7 @@ task, ``slow_ms=M`` takes so long. Nothing of Lifeboat is imported here.
 
 import argparse
 import asyncio
+import hashlib
 import json
 import time
 from collections import Counter
@@ -29,7 +30,7 @@ class Receiver:
     async def take(self, request: web.Request) -> web.Response:
         """One arrival."""
         began = _now_ms()
-        await request.read()
+        body = await request.read()
         task = request.headers.get("Idempotency-Key", "")
         self._arrivals[task] += 1
         slow_ms = int(request.query.get("slow_ms", "0"))
@@ -42,6 +43,7 @@ class Receiver:
                 "run": int(request.headers.get("X-Lifeboat-Run", "0")),
                 "attempt": int(request.headers.get("X-Lifeboat-Attempt", "0")),
                 "status": status,
+                "digest": digest_of(body),
                 "began": began,
                 "at": _now_ms(),
             }
@@ -55,6 +57,15 @@ class Receiver:
     def _note(self, arrival: dict[str, Any]) -> None:
         self._file.write(json.dumps(arrival) + "\n")
         self._file.flush()
+
+
+def digest_of(body: bytes) -> str:
+    """Of a JSON document, however it is written; ``unreadable`` of anything else."""
+    try:
+        said = json.dumps(json.loads(body), sort_keys=True)
+    except ValueError:
+        return "unreadable"
+    return hashlib.sha256(said.encode()).hexdigest()
 
 
 def _now_ms() -> int:

@@ -12,11 +12,12 @@ from typing import Any, Final
 from app import __version__
 from app.clock import now_ms
 from app.drill import checker
+from app.drill.ends import Witness
 from app.drill.game import Game, Plan
 from app.drill.given import GivenStack, own_env
 from app.drill.load import QUEUE
 from app.drill.outside import ON_GIVEN
-from app.drill.sampler import sample
+from app.drill.sampler import sample, watch
 from app.drill.scenarios import SCENARIOS, Scenario
 from app.drill.timeline import Timeline, timeline
 from app.drill.verdict import Evidence, Sample, judge
@@ -115,13 +116,17 @@ async def _game_day(game: Game, scenario: Scenario) -> Outcome:
 async def _play(game: Game, scenario: Scenario) -> Outcome:
     plan = game.plan
     found, samples, began_ms = await checker.versions(game.stack), list[Sample](), now_ms()
+    witness = Witness()
     game.say(f"Submitting {plan.tasks:,} webhook deliveries at durability {plan.durability} ...")
     looking = asyncio.create_task(
         sample(game.stack, game.keys_prefix, QUEUE, samples), name="sampler"
     )
+    watching = asyncio.create_task(
+        watch(game.stack, game.sqlite_path, QUEUE, witness), name="watch over the ledger"
+    )
     producing = asyncio.create_task(game.producers.run(), name="producers")
     playing = asyncio.create_task(_faults_and_settling(game, scenario), name="scenario")
-    running = (playing, producing, looking)
+    running = (playing, producing, looking, watching)
     try:
         await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
         # The others never end by themselves: what ended one is the drill's error.
@@ -129,7 +134,7 @@ async def _play(game: Game, scenario: Scenario) -> Outcome:
     finally:
         for each in running:
             await cancel(each)
-    evidence = await _evidence(game, samples, scenario)
+    evidence = await _evidence(game, samples, witness, scenario)
     document = judge(
         evidence,
         scenario=plan.scenario,
@@ -149,13 +154,17 @@ async def _play(game: Game, scenario: Scenario) -> Outcome:
     return Outcome(document, timeline(samples, accepted, effects, document["faults"]))
 
 
-async def _evidence(game: Game, samples: list[Sample], scenario: Scenario) -> Evidence:
+async def _evidence(
+    game: Game, samples: list[Sample], witness: Witness, scenario: Scenario
+) -> Evidence:
     image = game.stack.rabbitmq.source.image
     return Evidence(
         book=game.producers.book,
         arrivals=checker.read_arrivals(game.arrivals_file),
         recorded=await checker.read_records(game.stack, game.sqlite_path, QUEUE),
-        copies_left=await _copies_left(game),
+        copies_left=_or_unknown(await checker.copies_left(game.stack, QUEUE)),
+        open_left=_or_unknown(await checker.open_left(game.stack, game.keys_prefix)),
+        seen=witness.seen,
         restored=await _restored(game),
         rpo_tasks=game.rpo[0],
         rpo_seconds=game.rpo[1],
@@ -173,9 +182,8 @@ async def _faults_and_settling(game: Game, scenario: Scenario) -> None:
     await game.settle(SETTLE_WITHIN_MS + MS_A_TASK * game.plan.tasks)
 
 
-async def _copies_left(game: Game) -> int:
-    # -1: the broker could not say, which is no proof of none.
-    left = await checker.copies_left(game.stack, QUEUE)
+def _or_unknown(left: int | None) -> int:
+    # -1: the store could not say, which is no proof of none.
     return -1 if left is None else left
 
 

@@ -2,42 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from itertools import pairwise
 from typing import Any, Final
 
+from app.drill.ends import Arrival, Recorded, Seen, altered, second_results, unearned, zombies
 from app.drill.producers import Book
 
-ZOMBIE_AFTER_MS: Final = 5_000
-"""How long after its record an effect was surely not under way when the record was written."""
 CALM_AFTER_MS: Final = 5_000
 """How long after a fault a broker's count may still be of the time before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """One line of the receiver's file; ``task`` is the full name tenant/queue/id."""
-
-    task: str
-    status: int
-    at_ms: int
-    began_ms: int | None = None
-
-    @property
-    def is_effect(self) -> bool:
-        """Whether the receiver took it (2xx)."""
-        return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """What the ledger says of one task, read with the checker's own code."""
-
-    state: str
-    successes: int
-    """Attempts of the recorded run that its history calls succeeded."""
-    at_ms: int | None = None
-    """When the recorded run ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +49,10 @@ class Evidence:
     planned_faults: int
     faults: Sequence[Fault] = field(default_factory=tuple)
     samples: Sequence[Sample] = field(default_factory=tuple)
+    seen: Mapping[str, Seen] = field(default_factory=dict)
+    """Records as they were first seen."""
+    open_left: int = 0
+    """Tasks and journal entries that are left in Redis; -1: it could not say."""
     count_age_ms: int = 5_000
     """How old the broker's count of a sample may be."""
     copies_taken: bool = False
@@ -89,7 +65,7 @@ def judge(
     """The outcome of a drill, as ``--json`` prints it."""
     book = evidence.book
     effects = [each for each in evidence.arrivals if each.is_effect]
-    executed = {_id(each.task) for each in effects}
+    executed = {each.task_id for each in effects}
     finished = set(evidence.recorded)
     lost = [each for each in book.accepted if each not in executed and each not in finished]
     first, last = _recovery_seconds(evidence, effects)
@@ -108,10 +84,13 @@ def judge(
         "phantom": sum(1 for each in executed | finished if each not in book.submitted),
         "failedButRun": len(_failed_but_run(evidence, effects)),
         "duplicateExecutions": len(effects) - len(executed),
-        "duplicateResults": sum(max(0, r.successes - 1) for r in evidence.recorded.values()),
-        "zombies": sum(1 for each in effects if _is_zombie(each, evidence.recorded)),
+        "duplicateResults": second_results(evidence.recorded, evidence.seen),
+        "zombies": zombies(effects, evidence.recorded, evidence.seen),
+        "unearned": len(unearned(evidence.recorded, executed)),
+        "altered": len(altered(evidence.arrivals, book.digests)),
         "stuck": sum(1 for each in book.accepted if each in executed and each not in finished),
         "restored": evidence.restored,
+        "openLeft": evidence.open_left,
         "copiesLeft": evidence.copies_left,
         "copiesMissing": copies_missing(evidence) if durability == "mirrored" else None,
         "rpoTasks": evidence.rpo_tasks,
@@ -164,35 +143,32 @@ def _owed(at_ms: int, evidence: Evidence) -> int:
 def _failed_but_run(evidence: Evidence, effects: Sequence[Arrival]) -> set[str]:
     """Submitted tasks that ran although every answer until then was a firm no."""
     possible = evidence.book.possible
-    early = {_id(e.task) for e in effects if e.at_ms < possible.get(_id(e.task), e.at_ms + 1)}
+    early = {e.task_id for e in effects if e.at_ms < possible.get(e.task_id, e.at_ms + 1)}
     never = {each for each in evidence.recorded if each not in possible}
     return (early | never) & set(evidence.book.submitted)
-
-
-def _is_zombie(effect: Arrival, recorded: Mapping[str, Recorded]) -> bool:
-    """Whether it began long after its task had been recorded as finished."""
-    record = recorded.get(_id(effect.task))
-    began = effect.at_ms if effect.began_ms is None else effect.began_ms
-    return (
-        record is not None and record.at_ms is not None and began > record.at_ms + ZOMBIE_AFTER_MS
-    )
 
 
 def _why(document: Mapping[str, Any], evidence: Evidence, durability: str) -> Iterator[str]:
     """A sentence for each thing that must not be."""
     allowed = evidence.rpo_tasks if durability == "fast" else 0
+    told = f", more than the {allowed:,} without a copy at the fault" if allowed else ""
     if document["lost"] > allowed:
-        told = f", more than the {allowed:,} without a copy at the fault" if allowed else ""
         yield f"Lost: {document['lost']:,} accepted tasks were neither executed nor recorded{told}."
+    # A task that ran at `fast` and was lost with Redis is recorded by nobody.
+    if document["stuck"] > max(0, allowed - document["lost"]):
+        yield (
+            f"Stuck: {document['stuck']:,} accepted tasks were executed but are not recorded as"
+            f" finished{told}."
+        )
     for name, sentence in WRONGS.items():
-        # A task that ran at `fast` and was lost with Redis is recorded by nobody.
-        if document[name] and not (name == "stuck" and durability == "fast"):
+        if document[name]:
             yield sentence.format(document[name])
-    if document["copiesLeft"] < 0:
-        yield "RabbitMQ could not say how many copies are left."
-    elif document["copiesLeft"]:
-        yield f"{document['copiesLeft']:,} copies are left in RabbitMQ, all tasks being settled."
+    yield from _left(document)
+    if still := document["refused"] + document["unknown"]:
+        yield f"{still:,} tasks were still not accepted at the end, every fault being over."
     real = [each for each in evidence.faults if sum(each.in_flight.values()) > 0]
+    if not evidence.planned_faults:
+        yield "No fault was planned: the run proves nothing."
     if len(real) != evidence.planned_faults:
         yield (
             f"{len(real)} of {evidence.planned_faults} planned faults happened with work in"
@@ -200,12 +176,25 @@ def _why(document: Mapping[str, Any], evidence: Evidence, durability: str) -> It
         )
 
 
+def _left(document: Mapping[str, Any]) -> Iterator[str]:
+    for name, store, what in (
+        ("copiesLeft", "RabbitMQ", "copies"),
+        ("openLeft", "Redis", "tasks and journal entries"),
+    ):
+        if document[name] < 0:
+            yield f"{store} could not say how many {what} are left."
+        elif document[name]:
+            yield f"{document[name]:,} {what} are left in {store}, all tasks being settled."
+
+
 WRONGS: Final = {
     "phantom": "Phantom: {:,} tasks were executed or recorded that nobody submitted.",
     "failedButRun": "{:,} tasks ran although their submit had been refused.",
-    "duplicateResults": "{:,} results were recorded beside another of the same run.",
+    "duplicateResults": "{:,} results were recorded beside or in place of another of the same run.",
     "zombies": "{:,} effects began long after their task was recorded as finished.",
-    "stuck": "Stuck: {:,} accepted tasks were executed but are not recorded as finished.",
+    "unearned": "{:,} tasks are recorded as ended otherwise than they can have: succeeded without"
+    " an effect, or given up without a reason.",
+    "altered": "{:,} tasks arrived with another body than was submitted.",
     "copiesMissing": "At least {:,} copies left RabbitMQ before their tasks were finished.",
 }
 
@@ -224,17 +213,12 @@ def _recovery_seconds(
     before = [
         each.at_ms
         for each in effects
-        if each.at_ms >= fault.at_ms
-        and accepted.get(_id(each.task), fault.at_ms + 1) <= fault.at_ms
+        if each.at_ms >= fault.at_ms and accepted.get(each.task_id, fault.at_ms + 1) <= fault.at_ms
     ]
     return (
         (min(over) - fault.at_ms) / 1000 if over else None,
         (max(before) - fault.at_ms) / 1000 if before else None,
     )
-
-
-def _id(full_name: str) -> str:
-    return full_name.rsplit("/", 1)[-1]
 
 
 def _shown(fault: Fault) -> dict[str, Any]:

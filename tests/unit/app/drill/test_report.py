@@ -20,7 +20,7 @@ FAULT = {
 FIGURES = {
     "submitted": 1_000, "accepted": 1_000, "refused": 0, "unknown": 0, "acceptedByRabbitmq": 0,
     "executed": 998, "lost": 0, "phantom": 0, "failedButRun": 0, "duplicateExecutions": 12,
-    "duplicateResults": 0, "zombies": 0, "stuck": 0, "restored": 300, "copiesLeft": 0,
+    "duplicateResults": 0, "zombies": 0, "unearned": 0, "altered": 0, "openLeft": 0, "stuck": 0, "restored": 300, "copiesLeft": 0,
     "copiesMissing": None, "rpoTasks": 13, "rpoSeconds": 0.02, "rtoFirstSeconds": None,
     "rtoAllSeconds": 9.5,
 }  # fmt: skip

@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 
+from app.drill.ends import Arrival, Recorded, Seen
 from app.drill.producers import Book, answer_of
-from app.drill.verdict import Arrival, Evidence, Fault, Recorded, Sample, judge
+from app.drill.verdict import Evidence, Fault, Sample, judge
 
 
 @pytest.fixture
@@ -59,6 +60,9 @@ def test_work_that_goes_on_during_a_fault_is_recovered_then(good):
         ({"recorded": {"a": Recorded("succeeded", 2)}}, "duplicateResults", 1),
         ({"copies_left": 3}, "copiesLeft", 3),
         ({"copies_left": -1}, "copiesLeft", -1),
+        ({"open_left": 2}, "openLeft", 2),
+        ({"open_left": -1}, "openLeft", -1),
+        ({"planned_faults": 0, "faults": []}, "lost", 0),
         ({"faults": []}, "rtoFirstSeconds", None),
         ({"faults": [Fault("wipe", 2_000, 3_000, {"queued": 0})]}, "lost", 0),
     ],
@@ -76,9 +80,48 @@ def test_a_task_nobody_submitted_is_a_phantom(good):
     assert verdict(good)["verdict"] == "failed"
 
 
-def test_a_task_recorded_but_never_executed_is_not_lost(good):
+def test_a_task_recorded_as_succeeded_without_an_effect_is_not_lost_but_wrong(good):
     good.arrivals = [Arrival("t/q/a", 200, 4_000)]
-    assert (verdict(good)["lost"], verdict(good)["verdict"]) == (0, "ok")
+    document = verdict(good)
+    assert (document["lost"], document["unearned"], document["verdict"]) == (0, 1, "failed")
+
+
+@pytest.mark.parametrize("state", ["cancelled", "expired", "discarded", "suspended"])
+def test_nobody_asked_for_such_an_end(good, state):
+    good.recorded = {**good.recorded, "a": Recorded(state, 0, 4_100)}
+    assert (verdict(good)["unearned"], verdict(good)["verdict"]) == (1, "failed")
+
+
+def test_a_task_is_dead_only_after_more_failures_than_the_receiver_makes(good):
+    good.recorded = {**good.recorded, "a": Recorded("dead", 0, 4_100, failures=2)}
+    assert (verdict(good)["unearned"], verdict(good)["verdict"]) == (1, "failed")
+    good.recorded = {**good.recorded, "a": Recorded("dead", 0, 4_100, failures=3)}
+    assert (verdict(good)["unearned"], verdict(good)["verdict"]) == (0, "ok")
+
+
+def test_a_body_must_arrive_as_it_was_submitted(good):
+    good.book.digests = {"a": "1", "b": "2"}
+    good.arrivals = [dataclasses.replace(each, digest="1") for each in good.arrivals]
+    assert (verdict(good)["altered"], verdict(good)["verdict"]) == (1, "failed")
+    good.book.digests["b"] = "1"
+    assert (verdict(good)["altered"], verdict(good)["verdict"]) == (0, "ok")
+
+
+@pytest.mark.parametrize(
+    "now", [None, Recorded("succeeded", 1, 4_101), Recorded("dead", 0, 4_100, failures=8)]
+)
+def test_a_record_that_is_not_what_it_was_is_a_second_result(good, now):
+    good.seen = {each: Seen(found, 0) for each, found in good.recorded.items()}
+    assert (verdict(good)["duplicateResults"], verdict(good)["verdict"]) == (0, "ok")
+    good.recorded = {"b": good.recorded["b"], **({"a": now} if now else {})}
+    assert (verdict(good)["duplicateResults"], verdict(good)["verdict"]) == (1, "failed")
+
+
+def test_what_is_still_refused_when_all_is_over_fails_the_game(good):
+    good.book.submitted["c"] = good.book.possible["c"] = 1_000
+    good.book.last_word["c"] = "refused"
+    assert verdict(good)["verdict"] == "failed"
+    assert "1 tasks were still not accepted" in verdict(good)["why"][0]
 
 
 def test_executing_twice_is_counted_and_allowed(good):
@@ -87,7 +130,8 @@ def test_executing_twice_is_counted_and_allowed(good):
 
 
 def test_fast_may_lose_no_more_than_the_rpo_showed(good):
-    good.arrivals, good.recorded = [Arrival("t/q/b", 200, 4_000)], {}
+    good.arrivals = [Arrival("t/q/b", 200, 4_000)]
+    good.recorded = {"b": good.recorded["b"]}
     assert verdict(good, "fast")["verdict"] == "ok"
     assert verdict(good, "mirrored")["verdict"] == "failed"
     good.rpo_tasks = 0
@@ -119,7 +163,8 @@ def test_a_task_whose_submit_was_not_answered_may_run(good):
     good.book.submitted["c"] = good.book.possible["c"] = 1_000
     good.book.last_word["c"] = "unknown"
     good.arrivals = [*good.arrivals, Arrival("t/q/c", 200, 5_000)]
-    assert (verdict(good)["unknown"], verdict(good)["verdict"]) == (1, "ok")
+    document = verdict(good)
+    assert (document["unknown"], document["phantom"], document["failedButRun"]) == (1, 0, 0)
 
 
 def test_an_effect_that_begins_long_after_the_record_is_a_zombie(good):
@@ -129,12 +174,31 @@ def test_an_effect_that_begins_long_after_the_record_is_a_zombie(good):
     # Under way before it was recorded: at least once allows that.
     good.arrivals = [*good.arrivals[:-1], dataclasses.replace(late, began_ms=4_000)]
     assert (verdict(good)["zombies"], verdict(good)["verdict"]) == (0, "ok")
+    # Or its record lay in a spool, and the ledger had it later than it says.
+    good.arrivals = [*good.arrivals[:-1], late]
+    good.seen = {"a": Seen(good.recorded["a"], 4_200)}
+    assert (verdict(good)["zombies"], verdict(good)["verdict"]) == (0, "ok")
+    # A record that was written anew does not hide that the task had ended before.
+    good.seen = {"a": Seen(good.recorded["a"], 0)}
+    good.recorded = {**good.recorded, "a": Recorded("succeeded", 1, 9_950)}
+    assert verdict(good)["zombies"] == 1
 
 
 def test_a_task_that_was_executed_and_never_recorded_is_stuck(good):
     good.recorded = {"a": good.recorded["a"]}
     document = verdict(good)
     assert (document["stuck"], document["lost"], document["verdict"]) == (1, 0, "failed")
+
+
+def test_at_fast_what_is_lost_and_stuck_is_no_more_than_the_rpo_showed(good):
+    good.recorded = {}
+    assert verdict(good, "fast")["verdict"] == "failed"
+    good.rpo_tasks = 2
+    assert verdict(good, "fast")["verdict"] == "ok"
+    good.arrivals = good.arrivals[:-1]
+    assert verdict(good, "fast")["verdict"] == "ok"
+    good.rpo_tasks = 1
+    assert verdict(good, "fast")["verdict"] == "failed"
 
 
 @pytest.fixture
