@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.drill.ends import Arrival, Recorded
-from app.drill.keys import TASKS
+from app.drill.keys import JOURNALS, TASKS
 from app.stack.stack import DATABASE, Stack
 
 READ_WITHIN_S = 10.0
@@ -127,6 +127,20 @@ async def redis_depth(stack: Stack, prefix: str) -> tuple[dict[str, int], int]:
         "retrying": retrying,
     }
     return depth, journal
+
+
+async def unmirrored(url: str, journal: str | None = None) -> tuple[int, float]:
+    """How many entries wait in the journals, or in one, and since how many seconds the oldest."""
+    async with Redis.from_url(url, decode_responses=True) as client:
+        seconds, microseconds = await client.time()
+        now_ms = seconds * 1_000 + microseconds // 1_000
+        count, oldest_ms = 0, now_ms
+        every = [journal] if journal else [each async for each in client.scan_iter(match=JOURNALS)]
+        for each in every:
+            count += await client.xlen(each)
+            for entry_id, _ in await client.xrange(each, count=1) or []:
+                oldest_ms = min(oldest_ms, int(str(entry_id).split("-")[0]))
+    return count, (now_ms - oldest_ms) / 1_000
 
 
 async def tasks_in_redis(stack: Stack) -> int:

@@ -55,7 +55,7 @@ async def redis_stream_loss(game: Game, share: int) -> None:
     async def lose() -> None:
         async with Redis.from_url(game.stack.redis.url, decode_responses=True) as client:
             names = [name async for name in client.scan_iter(match=NORMAL_LANES)]
-            if not await client.delete(*names):
+            if not names or not await client.delete(*names):
                 raise StackError("There was no stream of ready tasks to delete.")
 
     await game.inject("one stream of redis deleted", in_flight, lose)
@@ -72,6 +72,10 @@ async def redis_key_loss(game: Game, share: int) -> None:
         async with Redis.from_url(game.stack.redis.url, decode_responses=True) as client:
             states = await _states(client)
             unfinished = sorted(name for name, state in states.items() if state in ALL_KINDS)
+            if len(unfinished) < KEYS_LOST:
+                raise StackError(
+                    f"There were {len(unfinished)} unfinished tasks: too few to delete."
+                )
             lost.extend(random.Random(game.plan.seed).sample(unfinished, KEYS_LOST))
             await client.delete(*lost)
 

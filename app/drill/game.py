@@ -17,9 +17,10 @@ from app.drill.verdict import Fault
 from app.settings import load
 from app.stack.network import Network
 from app.stack.process import ChildProcess, StackError, free_port, until
+from app.stack.servers import Server
 from app.stack.sources import Images
 from app.stack.stack import DATABASE, VHOST, Stack
-from app.stack.system import System, names_of
+from app.stack.system import Service, System, names_of
 
 MIRROR: Final = f"lifeboat.mirror.{QUEUE}"
 ALL_KINDS: Final = ("queued", "running", "scheduled", "retrying")
@@ -67,11 +68,13 @@ class Game:
         *,
         clustered: bool = False,
         replicated: bool = False,
+        electing: bool = False,
         networked: bool = False,
         given: Stack | None = None,
     ) -> None:
         """``clustered``: RabbitMQ has three nodes; ``replicated``: Redis has a replica.
 
+        ``electing``: MongoDB has three members.
         ``networked``: there are two workers, and every process speaks to every server through a
         line of its own that can be broken.
         ``given`` takes the place of private servers.
@@ -85,6 +88,7 @@ class Game:
             detached=plan.keep,
             clustered=clustered,
             replicated=replicated,
+            electing=electing,
         )
         self.environment = {**self.stack.environment(), **SETTINGS}
         self.network = Network(folder, detached=plan.keep) if networked else None
@@ -197,7 +201,10 @@ class Game:
         accepted = len(self.producers.book.accepted)
         self.submit(share)
         await self.until_accepted(accepted + share // 2)
-        return await self._work_in_flight(needed)
+        in_flight = await self._work_in_flight(needed)
+        # What has died by itself cannot be killed, and must not be healed unseen.
+        self._all_live(servers=True)
+        return in_flight
 
     async def _work_in_flight(self, needed: Sequence[str]) -> Mapping[str, int]:
         """Wait until there are tasks in each of these states; the depth then. Notes the RPO.
@@ -208,12 +215,9 @@ class Game:
         patient_until = monotonic_ms() + ALL_WITHIN_MS
 
         async def seen() -> bool:
-            document = await checker.queue_document(self.system.api.url, QUEUE)
-            if document is None:
-                return False
-            depth.clear()
-            depth.update({state: document["depth"][state] for state in ALL_KINDS})
-            self.rpo = (document["unmirroredTasks"], document["unmirroredOldestSeconds"] or 0.0)
+            found, _ = await checker.redis_depth(self.stack, self.keys_prefix)
+            depth.update(found)
+            self.rpo = await checker.unmirrored(self.stack.redis.url, f"{self.keys_prefix}journal")
             if all(depth[state] for state in needed):
                 return True
             return monotonic_ms() > patient_until and any(depth.values())
@@ -318,11 +322,12 @@ class Game:
                 return done
             await asyncio.sleep(1)
 
-    def _all_live(self) -> None:
-        for service in self.system.services.values():
-            if not service.process.running:
+    def _all_live(self, *, servers: bool = False) -> None:
+        every: list[Service | Server] = [*self.system.services.values()]
+        for each in [*every, *(self.stack.servers if servers else ())]:
+            if not each.process.running:
                 raise StackError(
-                    f"{service.name} ended by itself. Its log ends: {service.process.tail()}"
+                    f"{each.name} ended by itself. Its log ends: {each.process.tail()}"
                 )
 
     async def _receiver_answers(self) -> bool:

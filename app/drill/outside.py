@@ -33,6 +33,8 @@ async def keys_gone(game: Game, share: int) -> None:
 
     async def remove() -> None:
         removed = await stack.given_redis.forget_env(stack.env)
+        if not removed:
+            raise StackError(f"There were no keys of the env {stack.env} to remove.")
         game.say(f"Removed {removed:,} keys of the env {stack.env}.")
 
     await game.inject("the env's keys removed from redis", in_flight, remove)
@@ -61,6 +63,10 @@ async def connections_cut(game: Game, share: int) -> None:
 
     async def cut() -> None:
         redis, rabbitmq = await _kill_clients(stack.redis.url), await _close_connections(stack)
+        if not (redis and rabbitmq):
+            raise StackError(
+                f"Only {redis} connections to Redis and {rabbitmq} to RabbitMQ were there to close."
+            )
         game.say(f"Closed {redis} connections to Redis and {rabbitmq} to RabbitMQ.")
 
     await game.inject("connections to redis and rabbitmq cut", in_flight, cut)
@@ -128,6 +134,7 @@ TAKES: Final = {
     "rabbitmq-node-loss": "the processes of RabbitMQ's nodes",
     "rabbitmq-quorum-loss": "the processes of RabbitMQ's nodes",
     "mongo-restart": "MongoDB's process",
+    "mongo-failover": "the processes of MongoDB's members",
 }
 """What those take that cannot be done from outside."""
 

@@ -95,7 +95,7 @@ def _verdict(document: Mapping[str, Any]) -> str:
 
 def verdict_in_words(document: Mapping[str, Any]) -> str:
     """What the figures come to."""
-    times = len(document["faults"])
+    times = sum(any(each["inFlight"].values()) for each in document["faults"])
     faults = f"{times} fault{'' if times == 1 else 's'} came with work in flight"
     if document["verdict"] != "ok":
         return f"{faults.capitalize()}; this must not be:"

@@ -56,14 +56,14 @@ async def drill(plan: Plan, images: Images, say: Callable[[str], None]) -> Outco
         say,
         clustered=scenario.clustered,
         replicated=scenario.replicated,
+        electing=scenario.electing,
         networked=scenario.networked,
     )
     if scenario.needs_mongo and game.stack.mongo is None:
         shutil.rmtree(folder, ignore_errors=True)
         raise StackError(
-            f"{plan.scenario} restarts MongoDB, and this machine has none: its ledger is an"
-            " SQLite file, which has no server to kill. Choose another scenario or install"
-            " mongod."
+            f"{plan.scenario} hits MongoDB, and this machine has none: its ledger is an SQLite"
+            " file, which has no server to kill. Choose another scenario or install mongod."
         )
     return await _game_day(game, scenario)
 

@@ -1,16 +1,12 @@
 """Redis dies empty-handed, again and again, at moments that the seed chooses."""
 
-import os
 import random
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Final
 
-from redis.asyncio import Redis
-
+from app.drill.checker import unmirrored
 from app.drill.game import Game
-from app.drill.keys import JOURNALS
 
 WIPES: Final = 50
 LAGS: Final = 0.5
@@ -45,22 +41,9 @@ async def redis_wipes(game: Game, share: int) -> None:
 @contextmanager
 def _standing_still(game: Game, name: str) -> Iterator[None]:
     """A process that accepts nothing meanwhile, so that what is counted is what is lost."""
-    pid = game.system.services[name].pid
-    os.kill(pid, signal.SIGSTOP)
+    process = game.system.services[name].process
+    process.pause()
     try:
         yield
     finally:
-        os.kill(pid, signal.SIGCONT)
-
-
-async def unmirrored(url: str) -> tuple[int, float]:
-    """How many entries wait in the journals, and since how many seconds the oldest."""
-    async with Redis.from_url(url, decode_responses=True) as client:
-        seconds, microseconds = await client.time()
-        now_ms = seconds * 1_000 + microseconds // 1_000
-        count, oldest_ms = 0, now_ms
-        async for journal in client.scan_iter(match=JOURNALS):
-            count += await client.xlen(journal)
-            for entry_id, _ in await client.xrange(journal, count=1) or []:
-                oldest_ms = min(oldest_ms, int(str(entry_id).split("-")[0]))
-    return count, (now_ms - oldest_ms) / 1_000
+        process.resume()

@@ -8,9 +8,9 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 from redis.asyncio import Redis
 
+from app.drill.checker import unmirrored
 from app.drill.game import Game
 from app.drill.nemesis.schedule import Stroke
-from app.drill.wipes import unmirrored
 from app.stack.process import StackError, free_port, until
 from app.stack.servers import MongoServer, Server
 

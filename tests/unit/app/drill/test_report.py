@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from app.drill.report import report
+from app.drill.report import report, verdict_in_words
 from app.drill.timeline import timeline
 from app.drill.verdict import Sample
 
@@ -121,3 +121,8 @@ def test_a_hundred_faults_do_not_hide_the_lines(document):
     assert text.count('class="band"') == 4 * 100
     assert 'class="edge"' not in text
     assert text.count("<tr><td") >= 100
+
+
+def test_a_fault_without_work_in_flight_is_not_said_to_have_had_any(document):
+    document["faults"] = [FAULT, {**FAULT, "inFlight": {"queued": 0}}]
+    assert verdict_in_words(document).startswith("1 fault came with work in flight")
