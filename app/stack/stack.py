@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from app.stack.cluster import RabbitMQCluster
+from app.stack.mongo_set import MongoSet
 from app.stack.process import StackError, together
 from app.stack.rabbitmq import RabbitMQServer
 from app.stack.replica import RedisReplica
@@ -22,8 +23,8 @@ NO_IMAGES: Final = Images()
 class Stack:
     """Redis, RabbitMQ and (unless SQLite serves) MongoDB in one folder.
 
-    ``cluster`` and ``replica`` are None where they were not asked for; where ``cluster`` is there,
-    ``rabbitmq`` is its first node.
+    ``cluster``, ``replica`` and ``mongo_set`` are None where they were not asked for; where
+    ``cluster`` is there, ``rabbitmq`` is its first node; ``mongo`` is the set's first member.
     """
 
     def __init__(
@@ -36,11 +37,13 @@ class Stack:
         detached: bool = False,
         clustered: bool = False,
         replicated: bool = False,
+        electing: bool = False,
     ) -> None:
         """``given`` names servers that somebody else runs: they are neither started nor named.
 
-        ``clustered``: RabbitMQ of three nodes; ``replicated``: Redis with a replica. Both are made
-        of this machine's binaries: containers do not see each other on the loopback.
+        ``clustered``: RabbitMQ of three nodes; ``replicated``: Redis with a replica; ``electing``:
+        MongoDB of three members. All are made of this machine's binaries: containers do not see
+        each other on the loopback.
         """
         self.folder = folder
         self.vhost = VHOST
@@ -56,9 +59,15 @@ class Stack:
             self.rabbitmq = RabbitMQServer(
                 folder / "rabbitmq", image=images.rabbitmq, detached=detached
             )
-        self.mongo = None
-        if mongo and mongo_source(images.mongo).exists:
-            self.mongo = MongoServer(folder / "mongo", image=images.mongo, detached=detached)
+        self.mongo: MongoServer | None = None
+        self.mongo_set = None
+        mongo_image = "" if electing else images.mongo
+        if mongo and mongo_source(mongo_image).exists:
+            if electing:
+                self.mongo_set = MongoSet(folder / "mongo", detached=detached)
+                self.mongo = self.mongo_set.members[0]
+            else:
+                self.mongo = MongoServer(folder / "mongo", image=mongo_image, detached=detached)
         self._given = frozenset(given)
 
     @property
@@ -67,9 +76,14 @@ class Stack:
         return self.cluster.nodes if self.cluster else (self.rabbitmq,)
 
     @property
+    def ledgers(self) -> Sequence[MongoServer]:
+        """MongoDB's members; none where SQLite serves."""
+        return self.mongo_set.members if self.mongo_set else [self.mongo] if self.mongo else []
+
+    @property
     def servers(self) -> list[Server]:
         """Those of its own."""
-        own = [self.redis, self.replica, *self.brokers, self.mongo]
+        own = [self.redis, self.replica, *self.brokers, *self.ledgers]
         return [server for server in own if server and server.name not in self._given]
 
     async def start(self) -> None:
@@ -84,6 +98,8 @@ class Stack:
                 await self.replica.follow()
             if self.cluster:
                 await self.cluster.until_joined()
+            if self.mongo_set:
+                await self.mongo_set.initiate()
             if self.rabbitmq in self.servers:
                 await self.rabbitmq.create_vhost(self.vhost)
         except BaseException as error:
