@@ -38,6 +38,7 @@ from app.ledger.records import (
     finish_verdict,
     open_verdict,
 )
+from app.ledger.refusing import cut_short, refusal_of
 from app.names import TaskKey
 
 
@@ -363,9 +364,12 @@ class MongoLedger:
     @asynccontextmanager
     async def _deadline(self) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(self._timeout_s):
-                yield
-        except (PyMongoError, TimeoutError) as error:
+            async with asyncio.timeout(self._timeout_s) as deadline:
+                with cut_short(deadline, self._client):
+                    yield
+        except TimeoutError as error:
+            raise Unavailable("ledger", refusal_of(self._client) or reason_of(error)) from error
+        except PyMongoError as error:
             raise Unavailable("ledger", reason_of(error)[:200]) from error
 
 

@@ -18,6 +18,7 @@ from tests.support.eventually import eventually
 
 DEADLINE_MS = 700
 HANG_S = 20
+FAR_MS = 60_000
 
 CALLS = {
     "open": lambda ledger: ledger.open(),
@@ -253,9 +254,25 @@ async def until_acknowledged(ledger, write):
 
 
 async def test_a_server_that_does_not_answer_is_told_in_words(unused_tcp_port):
-    async with mongo_ledger(f"mongodb://127.0.0.1:{unused_tcp_port}/test", 300) as ledger:
+    silent = await asyncio.start_server(lambda *_: None, "127.0.0.1", unused_tcp_port)
+    async with silent, mongo_ledger(f"mongodb://127.0.0.1:{unused_tcp_port}/test", 300) as ledger:
         with pytest.raises(Unavailable, match="no answer in time"):
             await ledger.ping()
+
+
+async def test_a_mongod_that_refuses_connections_is_not_waited_for(private_mongo):
+    async with mongo_ledger(private_mongo.database_url("test"), FAR_MS) as ledger:
+        await ledger.open()
+        private_mongo.process.pause()
+        under_way = asyncio.create_task(ledger.finish([finish()]))
+        await asyncio.sleep(0)
+        private_mongo.kill9()
+        async with asyncio.timeout(HANG_S):
+            for call in (under_way, ledger.ask([key()]), ledger.ping()):
+                with pytest.raises(Unavailable, match=f"127.0.0.1:{private_mongo.port}: refused"):
+                    await call
+        await private_mongo.start()
+        await eventually(lambda: works(ledger), within_s=30)
 
 
 @pytest.mark.parametrize("fault", ["step down", "restart", "pause"])
