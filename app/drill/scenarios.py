@@ -7,6 +7,7 @@ from typing import Final
 from app.clock import monotonic_ms
 from app.drill.copies import rabbitmq_queue_deleted, rabbitmq_queue_full
 from app.drill.damage import redis_key_loss, redis_stream_loss, redis_tail_loss
+from app.drill.elections import TIMES, mongo_failover
 from app.drill.failover import redis_stale_failover
 from app.drill.game import ALL_KINDS, Game
 from app.drill.nemesis.play import random_faults
@@ -40,6 +41,8 @@ class Scenario:
     """Whether RabbitMQ must have three nodes."""
     replicated: bool = False
     """Whether Redis must have a replica."""
+    electing: bool = False
+    """Whether MongoDB must have three members."""
     networked: bool = False
     """Whether every process must speak to every server through a line that can be broken."""
     takes_copies: bool = False
@@ -190,6 +193,13 @@ SCENARIOS: Final = {
     "rabbitmq-alarm": Scenario("RabbitMQ takes nothing for want of memory", rabbitmq_alarm),
     "mongo-restart": Scenario(
         "MongoDB dies and comes back with its data", mongo_restart, needs_mongo=True
+    ),
+    "mongo-failover": Scenario(
+        "MongoDB loses its primary three times",
+        mongo_failover,
+        TIMES,
+        needs_mongo=True,
+        electing=True,
     ),
     "worker-kill": Scenario("the worker dies with tasks running", worker_kill),
     "mirror-kill": Scenario("the mirror dies with copies to confirm", mirror_kill),

@@ -12,7 +12,8 @@ PROMISED = {
     "redis-wipe", "redis-wipes", "redis-restart", "redis-tail-loss", "redis-stream-loss",
     "redis-key-loss", "redis-stale-failover", "redis-down-accept", "rabbitmq-restart",
     "rabbitmq-node-loss", "rabbitmq-quorum-loss", "rabbitmq-queue-full", "rabbitmq-queue-deleted",
-    "rabbitmq-alarm", "mongo-restart", "worker-kill", "mirror-kill", "rehydrator-kill", "random",
+    "rabbitmq-alarm", "mongo-restart", "mongo-failover", "worker-kill", "mirror-kill",
+    "rehydrator-kill", "random",
 }  # fmt: skip
 
 
@@ -38,6 +39,7 @@ def test_what_needs_more_than_one_server_of_a_kind_says_so():
         "rabbitmq-node-loss", "rabbitmq-quorum-loss",
     }  # fmt: skip
     assert {name for name, each in SCENARIOS.items() if each.replicated} == {"redis-stale-failover"}
+    assert {name for name, each in SCENARIOS.items() if each.electing} == {"mongo-failover"}
 
 
 def test_an_unknown_scenario_is_refused_with_those_there_are():
