@@ -22,6 +22,7 @@ Client = AsyncIOMotorClient[dict[str, Any]]
 def cut_short(deadline: asyncio.Timeout, client: Client) -> Iterator[None]:
     """End what runs inside ``deadline`` before its time once every server refuses connections."""
     loop = asyncio.get_running_loop()
+    timer: asyncio.TimerHandle
 
     def look() -> None:
         nonlocal timer
