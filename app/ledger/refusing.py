@@ -9,8 +9,8 @@ from typing import Any, Final, cast
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo.topology_description import TopologyDescription
 
-LOOK_EVERY_S: Final = 0.5
-"""PyMongo tries a server again as often, while a call waits for it."""
+LOOK_EVERY_S: Final = 0.75
+"""PyMongo tries a server again each half second while a call waits for it: once in between."""
 
 _REFUSED: Final = f"[Errno {ECONNREFUSED}]"
 """PyMongo keeps the system's error as text alone."""

@@ -261,14 +261,16 @@ async def test_a_server_that_does_not_answer_is_told_in_words(unused_tcp_port):
 
 
 async def test_a_mongod_that_refuses_connections_is_not_waited_for(private_mongo):
+    acknowledged = []
     async with mongo_ledger(private_mongo.database_url("test"), FAR_MS) as ledger:
         await ledger.open()
-        private_mongo.process.pause()
-        under_way = asyncio.create_task(ledger.finish([finish()]))
-        await asyncio.sleep(0)
+        streams = [asyncio.create_task(stream(ledger, acknowledged, n)) for n in range(4)]
+        await eventually(lambda: len(acknowledged) >= 40)
         private_mongo.kill9()
         async with asyncio.timeout(HANG_S):
-            for call in (under_way, ledger.ask([key()]), ledger.ping()):
+            # Also those that were under way.
+            await asyncio.gather(*streams)
+            for call in (ledger.ask([key()]), ledger.ping()):
                 with pytest.raises(Unavailable, match=f"127.0.0.1:{private_mongo.port}: refused"):
                     await call
         await private_mongo.start()
