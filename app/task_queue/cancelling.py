@@ -54,6 +54,7 @@ class Canceller:
             Unavailable: a store is away; the mark may stand.
         """
         if found.state == TaskState.CANCELLED:
+            await self._settle_again(found)
             return True
         if found.state == TaskState.SUSPENDED:
             return await self._leave_parked(found)
@@ -81,6 +82,12 @@ class Canceller:
                 more = cursor != ""
         return cancelled
 
+    async def _settle_again(self, found: Located) -> None:
+        """Whoever cancelled it may not have come to Redis, which would show it as open."""
+        if found.sighting is not None and found.sighting.envelope:
+            queue = self._queue_of(found.name)
+            await _settle(queue, await queue.session.token(), found.key.task_id, found.run)
+
     async def _leave_parked(self, found: Located) -> bool:
         record = found.record
         if record is None or record.finished is None:
@@ -103,7 +110,7 @@ class Canceller:
         if not _is_in_force(write, result):
             raise StateConflict(f"Task {key.task_id} was {result.state} before the cancel came.")
         self._crashes.reach("api.after_cancelled")
-        await _settle(queue, token, [write])
+        await _settle(queue, token, key.task_id, write.finished.run)
         self._crashes.reach("api.after_settle")
         return True
 
@@ -135,7 +142,8 @@ class Canceller:
             for write, result in zip(marked, results, strict=True)
             if _is_in_force(write, result)
         ]
-        await queue.delivery.settle(token, [_settled(write) for write in taken])
+        settles = [_settled(write.key.task_id, write.finished.run) for write in taken]
+        await queue.delivery.settle(token, settles)
         self._crashes.reach("api.after_settle")
         return len(taken)
 
@@ -188,13 +196,13 @@ def _is_in_force(write: Finish, result: FinishResult) -> bool:
     return result.won or (result.run == write.finished.run and result.state == TaskState.CANCELLED)
 
 
-async def _settle(queue: OpenQueue, token: str, writes: Sequence[Finish]) -> None:
+async def _settle(queue: OpenQueue, token: str, task_id: str, run: int) -> None:
     try:
-        await queue.delivery.settle(token, [_settled(write) for write in writes])
+        await queue.delivery.settle(token, [_settled(task_id, run)])
     except Unavailable as error:
         # The ledger has it: whoever meets the task in Redis settles it there.
         log.debug("Redis is to learn of a cancel later: %s", error)
 
 
-def _settled(write: Finish) -> Settle:
-    return Settle(write.key.task_id, 0, "", write.finished.run, TaskState.CANCELLED)
+def _settled(task_id: str, run: int) -> Settle:
+    return Settle(task_id, 0, "", run, TaskState.CANCELLED)
