@@ -17,7 +17,7 @@ ROWS: Final = (
     ("phantom", "executed or recorded, never submitted"),
     ("failedButRun", "run although every submit until then had been refused"),
     ("duplicateExecutions", "effects beyond the first of a task (at least once)"),
-    ("duplicateResults", "recorded twice, or changed after the end"),
+    ("duplicateResults", "recorded twice"),
     ("unearned", "recorded as ended otherwise than they can have"),
     ("altered", "arrived with another body than was submitted"),
     ("zombies", "effects that began long after their task was recorded"),

@@ -1,4 +1,6 @@
-"""Each rule taken out, one at a time: in the fake of a script, or in the code itself.
+"""Each rule but 11 taken out, one at a time: in the fake of a script, or in the code itself.
+
+The fence (11) belongs to the command, which the model does not have.
 
 Whoever runs histories inside ``taken_out`` must see a promise broken.
 """
