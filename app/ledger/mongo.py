@@ -6,10 +6,11 @@ must never be let go on the word of one (reliability: ``docs/explanation/guarant
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
-from typing import Any
+from contextlib import asynccontextmanager, nullcontext, suppress
+from typing import Any, Final
 from uuid import uuid4
 
+import pymongo
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import ReadPreference, ReturnDocument
 from pymongo.errors import DuplicateKeyError, PyMongoError
@@ -20,6 +21,7 @@ from app.errors import LedgerMismatch, QueueLimitReached, SettingsError, Unavail
 from app.ledger import documents, kept_documents, searches, updates
 from app.ledger.bulk import Documents, Operation, decide
 from app.ledger.growing import grow_documents
+from app.ledger.indexes import make_indexes
 from app.ledger.paging import page_of
 from app.ledger.records import (
     ActionRecord,
@@ -41,6 +43,9 @@ from app.ledger.records import (
 from app.ledger.refusing import cut_short, refusal_of
 from app.names import TaskKey
 
+HEARTBEAT_MS: Final = 1_000
+"""A primary that stands still is given up so long, and a connect's time, after its last sign."""
+
 
 class MongoLedger:
     """``app.ledger.ledger.Ledger`` on MongoDB; the URL names the database."""
@@ -50,8 +55,9 @@ class MongoLedger:
             self._client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(
                 url,
                 serverSelectionTimeoutMS=timeout_ms,
-                connectTimeoutMS=timeout_ms,
+                connectTimeoutMS=timeout_ms // 2,
                 socketTimeoutMS=timeout_ms,
+                heartbeatFrequencyMS=HEARTBEAT_MS,
                 retryWrites=True,
                 appname="lifeboat",
             )
@@ -64,6 +70,7 @@ class MongoLedger:
             read_concern=ReadConcern("majority"),
             write_concern=WriteConcern(w="majority", j=True, wtimeout=timeout_ms),
         )
+        self._database = database
         self._records: Documents = database["records"]
         self._queues: Documents = database["queues"]
         self._leases: Documents = database["leases"]
@@ -84,16 +91,10 @@ class MongoLedger:
 
     async def open(self) -> None:
         """Make indexes, read or create the identity."""
-        async with self._deadline():
-            await self._records.create_index("expireAt", expireAfterSeconds=0)
-            await self._records.create_index(searches.BY_OUTCOME)
-            await self._records.create_index(
-                searches.BY_PARKED, partialFilterExpression=searches.ONLY_PARKED
-            )
+        # A server that is told of a deadline breaks off an index that takes longer.
+        async with self._deadline(retries=False):
+            await make_indexes(self._database)
             await grow_documents(self._records)
-            await self._actions.create_index([("at_ms", 1), ("_id", 1)])
-            await self._quarantine.create_index([("resolution", 1), ("at_ms", 1), ("_id", 1)])
-            await self._queues.create_index([("tenant", 1), ("slot", 1)], unique=True)
             known = await self._facts.find_one_and_update(
                 {"_id": "identity"},
                 {"$setOnInsert": {"ledger": uuid4().hex, "env": self._env}},
@@ -362,10 +363,15 @@ class MongoLedger:
         return 0
 
     @asynccontextmanager
-    async def _deadline(self) -> AsyncIterator[None]:
+    async def _deadline(self, *, retries: bool = True) -> AsyncIterator[None]:
+        """Raise ``Unavailable`` in time; ``retries``: PyMongo asks as often as there is time for.
+
+        By itself it asks a second time and no more, and who steps down may refuse it then, too.
+        """
         try:
             async with asyncio.timeout(self._timeout_s) as deadline:
-                with cut_short(deadline, self._client):
+                asking = pymongo.timeout(self._timeout_s) if retries else nullcontext()
+                with cut_short(deadline, self._client), asking:
                     yield
         except TimeoutError as error:
             raise Unavailable("ledger", refusal_of(self._client) or reason_of(error)) from error

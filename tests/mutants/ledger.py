@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 TESTS = "tests/integration/ledger"
+ELECTIONS = f"{TESTS}/test_elections.py::test_a_change_of_the_primary_"
 RECORDS = "tests/unit/app/ledger/test_records.py"
 
 MUTANTS = (
@@ -31,6 +32,30 @@ MUTANTS = (
         old='ReadConcern("majority")',
         new='ReadConcern("local")',
         tests=(f"{TESTS}/test_durability.py::test_a_weaker_url_does_not_weaken_it",),
+    ),
+    Mutant(
+        name="who-steps-down-is-asked-twice-and-no-more",
+        rule="election",
+        file="app/ledger/mongo.py",
+        old="pymongo.timeout(self._timeout_s) if retries else nullcontext()",
+        new="nullcontext()",
+        tests=(f"{ELECTIONS}fails_no_call_and_counts_no_outcome_twice[steps down]",),
+    ),
+    Mutant(
+        name="a-primary-that-stands-still-is-waited-for",
+        rule="election",
+        file="app/ledger/mongo.py",
+        old="heartbeatFrequencyMS=HEARTBEAT_MS,",
+        new="",
+        tests=(f"{ELECTIONS}fails_no_call_and_counts_no_outcome_twice[stands still]",),
+    ),
+    Mutant(
+        name="an-index-waits-for-the-member-that-is-away",
+        rule="election",
+        file="app/ledger/indexes.py",
+        old='{"commitQuorum": "majority"} if "setName" in hello else {}',
+        new="{}",
+        tests=(f"{TESTS}/test_elections.py::test_a_ledger_opens_with_a_member_away",),
     ),
     Mutant(
         name="sqlite-syncs-at-checkpoints",
