@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
-from app.errors import Unavailable
+from app.errors import Unavailable, reason_of
 from app.ledger.ledger import Ledger
 from app.ledger.records import (
     ActionRecord,
@@ -36,9 +36,16 @@ class LedgerGate:
     ``run`` opens the ledger and keeps watching it; until then it counts as away.
     """
 
-    def __init__(self, ledger: Ledger, where: str) -> None:
+    def __init__(
+        self, ledger: Ledger, where: str, *, look_up_within_s: float | None = None
+    ) -> None:
+        """``look_up_within_s``: what a submit must know first is waited for no longer.
+
+        It has Redis and RabbitMQ to go to yet, and only one call's time.
+        """
         self._ledger = ledger
         self._where = where
+        self._look_up_within_s = look_up_within_s
         self._away_because = "not reached yet"
         self._opened = False
         self._suspected = asyncio.Event()
@@ -80,7 +87,7 @@ class LedgerGate:
 
     async def ask(self, keys: Sequence[TaskKey]) -> Mapping[TaskKey, Standing]:
         """How tasks stand."""
-        return await self._pass(lambda: self._ledger.ask(keys))
+        return await self._pass(lambda: self._ledger.ask(keys), self._look_up_within_s)
 
     async def get(self, key: TaskKey) -> LedgerRecord | None:
         """Everything known of one task."""
@@ -102,7 +109,9 @@ class LedgerGate:
 
     async def ensure_queue(self, tenant: str, queue: str, limit: int) -> None:
         """Make a queue exist."""
-        await self._pass(lambda: self._ledger.ensure_queue(tenant, queue, limit))
+        await self._pass(
+            lambda: self._ledger.ensure_queue(tenant, queue, limit), self._look_up_within_s
+        )
 
     async def queues(self) -> list[QueueRecord]:
         """Every queue that exists."""
@@ -164,12 +173,19 @@ class LedgerGate:
         """One run."""
         return await self._pass(lambda: self._ledger.get_rehydration(id))
 
-    async def _pass(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def _pass(self, call: Callable[[], Awaitable[T]], within_s: float | None = None) -> T:
         if self._away_because:
             raise Unavailable("ledger", self._away_because)
         try:
-            return await call()
+            async with asyncio.timeout(within_s):
+                return await call()
         except Unavailable as error:
-            self._away_because = error.detail
-            self._suspected.set()
+            self._suspect(error.detail)
             raise
+        except TimeoutError as error:
+            self._suspect(reason_of(error))
+            raise Unavailable("ledger", self._away_because) from error
+
+    def _suspect(self, because: str) -> None:
+        self._away_because = because
+        self._suspected.set()

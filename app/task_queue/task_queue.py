@@ -65,7 +65,9 @@ class TaskQueue:
         """``payloads``: models by type, for payloads that are judged before they are taken."""
         self._settings = settings
         self._redis = redis
-        self._ledger = LedgerGate(ledger, ledger_place(settings))
+        self._ledger = LedgerGate(
+            ledger, ledger_place(settings), look_up_within_s=settings.store_timeout_ms / 2_000
+        )
         self._queues = OpenQueues(redis, self._ledger, settings, crashes)
         self._copies = Copies(settings.rabbitmq_management_url, settings.rabbitmq_url)
         self._finishes = Finishes(self._ledger, self._queues.of)

@@ -5,12 +5,16 @@ import os
 import signal
 import sqlite3
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 
 import pytest
 from redis.asyncio import Redis
 
+from app.errors import Unavailable
+from app.ledger.sqlite import SqliteLedger
+from app.lifecycle import cancel
+from app.task_queue.ledger_gate import LedgerGate
 from tests.support.eventually import eventually
 
 PROMISED_S = 1.0
@@ -139,6 +143,29 @@ async def test_without_the_ledger_known_queues_accept_and_say_what_was_not_check
 
     await eventually(checked)
     assert (await api.submit(queue="unknown")).status == 202
+
+
+async def test_a_silent_ledger_takes_only_its_share_of_a_submits_time(sqlite_path):
+    ledger = SqliteLedger(sqlite_path, env="test", record_days=30, timeout_ms=60_000)
+    gate = LedgerGate(ledger, "the ledger", look_up_within_s=0.3)
+    running = asyncio.create_task(gate.run())
+    try:
+        await eventually(lambda: exists_in(gate, "before"))
+        with locked(sqlite_path):
+            async with asyncio.timeout(30):
+                for _ in range(3):
+                    with pytest.raises(Unavailable, match="no answer in time"):
+                        await gate.ensure_queue("default", "queue", 200)
+        await eventually(lambda: exists_in(gate, "after"))
+    finally:
+        await cancel(running)
+        await ledger.close()
+
+
+async def exists_in(gate, queue):
+    with suppress(Unavailable):
+        await gate.ensure_queue("default", queue, 200)
+        return True
 
 
 async def test_an_api_that_starts_without_its_ledger_knows_the_queues_redis_has_seen(
