@@ -67,7 +67,17 @@ class Server(ABC):
         self.process.kill9()
 
     def wipe(self) -> None:
-        """End it and remove its data: what is started next is empty."""
+        """End it and remove its data: what is started next is empty.
+
+        Raises:
+            StackError: some of its data is still there.
+        """
+        self.discard()
+        if self.data.exists():
+            raise StackError(f"The data of {self.name} cannot be removed: {self.data}.")
+
+    def discard(self) -> None:
+        """The same where nobody needs it again: what cannot be removed stays."""
         self.kill9()
         self.process.forget()
         shutil.rmtree(self.data, ignore_errors=True)

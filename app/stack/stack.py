@@ -117,7 +117,7 @@ class Stack:
     def discard(self) -> None:
         """All at once, without a goodbye and with their data: nobody needs them again."""
         for server in self.servers:
-            server.wipe()
+            server.discard()
         self.rabbitmq.epmd.kill9()
 
     async def __aenter__(self) -> Self:
