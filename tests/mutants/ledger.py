@@ -39,7 +39,7 @@ MUTANTS = (
         file="app/ledger/mongo.py",
         old="pymongo.timeout(self._timeout_s) if retries else nullcontext()",
         new="nullcontext()",
-        tests=(f"{ELECTIONS}fails_no_call_and_counts_no_outcome_twice[steps down]",),
+        tests=(f"{TESTS}/test_elections.py::test_who_refuses_again_and_again_is_asked_again",),
     ),
     Mutant(
         name="a-primary-that-stands-still-is-waited-for",

@@ -17,11 +17,14 @@ FAR_MS = 16_000
 NEAR_MS = 2_000
 ELECTED_S = 60
 WRITERS = 16
+NOT_PRIMARY = 10107
 
 
 @pytest.fixture(scope="module")
 def mongo_set(stack_folder):
     made = MongoSet(stack_folder / "elections")
+    for each in made.members:
+        each.process._command += ["--setParameter", "enableTestCommands=1"]
 
     async def start():
         await together(each.start() for each in made.members)
@@ -97,6 +100,23 @@ async def test_a_change_of_the_primary_fails_no_call_and_counts_no_outcome_twice
     assert all(answer.won for answer in done)
     for write in writes[:: len(writes) // 40]:
         assert (await ledger.get(write.key)).attempts == (write.attempt,)
+
+
+async def test_who_refuses_again_and_again_is_asked_again(members, make):
+    ledger, primary = await make(FAR_MS), await members.until_primary()
+    refusals = {"errorCode": NOT_PRIMARY, "errorLabels": ["RetryableWriteError"]}
+    for command, call in {
+        "insert": lambda: ledger.finish([finish()]),
+        "find": lambda: ledger.ask([key()]),
+        "findAndModify": lambda: ledger.acquire_lease("mail", "me", 1_000),
+    }.items():
+        await primary.ask(
+            "configureFailPoint",
+            "failCommand",
+            mode={"times": 3},
+            data={"failCommands": [command], **refusals},
+        )
+        assert await call()
 
 
 @pytest.mark.timeout(120)
