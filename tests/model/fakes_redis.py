@@ -64,7 +64,7 @@ class FakeRedis:
         self.run_number += 1
 
     def lose(self, key):
-        self.data.hashes.pop(key, None)
+        self.delete(key)
         self.data.streams.pop(key, None)
         self.data.sets.pop(key, None)
 

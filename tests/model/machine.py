@@ -11,12 +11,14 @@ LENGTH = 40
 
 
 class Histories(RuleBasedStateMachine):
-    """``without``: guards that the fakes leave out."""
+    """``without``: guards that the fakes leave out. ``begun`` counts histories of any machine."""
 
     without = frozenset()
+    begun = 0
 
     def __init__(self):
         super().__init__()
+        Histories.begun += 1
         self.history = History(self.without)
         self.whole = True
 
