@@ -61,7 +61,10 @@ class Child:
 
     async def dies(self):
         """Wait until it did so by itself, as it was told."""
-        await eventually(lambda: not self.running, within_s=WITHIN_S)
+        try:
+            await eventually(lambda: not self.running, within_s=WITHIN_S)
+        except AssertionError as error:
+            raise AssertionError(f"{self.name} lives on: {self.tail()}") from error
         assert self.exit_code == DIED, self.tail()
 
 
@@ -162,6 +165,9 @@ class Ring:
             async with aiohttp.ClientSession(timeout=timeout) as session:
                 yield Rehearsal(self, ledger, redis, session)
         finally:
+            for child in self._children:
+                if child not in self.here.values():
+                    child.kill9()
             await redis.close()
             await ledger.close()
 
