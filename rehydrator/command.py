@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Final
 
+from app.amqp.declare import has_mirror_queue
 from app.clock import now_ms
 from app.errors import LifeboatError, RehydrationRunning, Unavailable, UnknownQueue
 from app.names import QueueName, is_queue, new_task_id
@@ -18,7 +19,7 @@ from rehydrator.lease import Lease
 from rehydrator.reaching import reach
 from rehydrator.redis_queue import Stores
 from rehydrator.report import Report
-from rehydrator.run import Incomplete, Patience, QueueRun, RunRequest, has_copies
+from rehydrator.run import Incomplete, Patience, QueueRun, RunRequest
 from rehydrator.stores import open_stores
 
 log = logging.getLogger(__name__)
@@ -120,7 +121,9 @@ class _Run:
         return found
 
     async def _has_copies(self, queue: str) -> bool:
-        return is_queue(queue) and await has_copies(self._stores.rabbitmq_url, queue)
+        return is_queue(queue) and await has_mirror_queue(
+            self._stores.rabbitmq_url, queue, "rehydrate-look"
+        )
 
     async def _run_queue(self, queue: str, names: Sequence[QueueName]) -> list[str]:
         run = QueueRun(

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from aio_pika.abc import AbstractConnection
-from aio_pika.exceptions import ChannelNotFoundEntity
 
 from app.amqp.connection import broker_call, close_connection, open_channel, open_connection
 from app.amqp.message import Copy
@@ -259,24 +258,6 @@ class QueueRun:
                 " is back."
             ) from error
         await asyncio.sleep(POLL_S)
-
-
-async def has_copies(url: str, queue: str) -> bool:
-    """Whether RabbitMQ has a mirror queue of this name.
-
-    Raises:
-        Unavailable: the broker is away.
-    """
-    connection = await open_connection(url, "rehydrate-look")
-    try:
-        async with broker_call(), open_channel(connection) as channel:
-            try:
-                await channel.get_queue(mirror_queue(queue), ensure=True)
-            except ChannelNotFoundEntity:
-                return False
-            return True
-    finally:
-        await close_connection(connection)
 
 
 async def _ready_and_consumers(connection: AbstractConnection, queue: str) -> tuple[int, int]:

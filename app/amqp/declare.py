@@ -4,7 +4,14 @@ from aio_pika import ExchangeType
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 
-from app.amqp.connection import CALL_TIMEOUT_MS, broker_call, describe, open_channel
+from app.amqp.connection import (
+    CALL_TIMEOUT_MS,
+    broker_call,
+    close_connection,
+    describe,
+    open_channel,
+    open_connection,
+)
 from app.amqp.management import Management
 from app.amqp.topology import (
     DEAD_LETTERS,
@@ -80,6 +87,24 @@ async def ready_count(
         except ChannelNotFoundEntity:
             return 0
         return declared.declaration_result.message_count or 0
+
+
+async def has_mirror_queue(url: str, queue: str, process: str) -> bool:
+    """Whether the logical queue ``queue`` has a mirror queue; ``process`` names the connection.
+
+    Raises:
+        Unavailable: the broker is away.
+    """
+    connection = await open_connection(url, process)
+    try:
+        async with broker_call(), open_channel(connection) as channel:
+            try:
+                await channel.get_queue(mirror_queue(queue), ensure=True)
+            except ChannelNotFoundEntity:
+                return False
+            return True
+    finally:
+        await close_connection(connection)
 
 
 async def _claim(connection: AbstractConnection, env: str) -> None:

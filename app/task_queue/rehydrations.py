@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from app.amqp.declare import has_mirror_queue
 from app.clock import now_ms
-from app.errors import RehydrationRunning
+from app.errors import RehydrationRunning, TaskNotFound
 from app.ledger.records import RehydrationRecord
 from app.names import new_task_id
 from app.task_queue.ledger_gate import LedgerGate
@@ -51,16 +52,20 @@ class Wish:
 class Rehydrations:
     """Asks for runs and shows them."""
 
-    def __init__(self, ledger: LedgerGate) -> None:
+    def __init__(self, ledger: LedgerGate, rabbitmq_url: str | None) -> None:
         self._ledger = ledger
+        self._rabbitmq_url = rabbitmq_url
 
     async def request(self, wish: Wish) -> dict[str, Any]:
         """Ask for a run; as it is shown.
 
         Raises:
+            TaskNotFound: there is no queue of the name it is limited to.
             RehydrationRunning: one is under way, or asked for.
             Unavailable: the ledger is away.
         """
+        if wish.queue is not None:
+            await self._require(wish.queue)
         now = now_ms()
         record = RehydrationRecord(
             id=new_task_id(),
@@ -106,6 +111,18 @@ class Rehydrations:
         """
         record = await self._ledger.get_rehydration(id)
         return None if record is None else shown(await self._judged(record))
+
+    async def _require(self, queue: str) -> None:
+        """Any tenant's, for a run is not limited to one; a new ledger knows none of those before.
+
+        Raises:
+            TaskNotFound: it is neither recorded nor has copies.
+        """
+        if any(queue == each.queue for each in await self._ledger.queues()):
+            return
+        url = self._rabbitmq_url
+        if url is None or not await has_mirror_queue(url, queue, "api-look"):
+            raise TaskNotFound(f"There is no queue {queue}, neither recorded nor in RabbitMQ.")
 
     async def _latest(self, limit: int) -> list[RehydrationRecord]:
         return [await self._judged(each) for each in await self._ledger.rehydrations(limit)]

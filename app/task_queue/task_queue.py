@@ -95,7 +95,7 @@ class TaskQueue:
             crashes,
             mirrored=settings.rabbitmq_url is not None,
         )
-        self.rehydrations = Rehydrations(self._ledger)
+        self.rehydrations = Rehydrations(self._ledger, settings.rabbitmq_url)
         self._must_stop = asyncio.Event()
         self._because: Fatal | None = None
 

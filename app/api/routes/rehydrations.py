@@ -15,6 +15,7 @@ from app.api.bodies import IDS_MAX, Bodies, Time
 from app.api.deadline import within
 from app.api.errors import RehydrationNotFound
 from app.api.routes.parameters import PAGE, Limit
+from app.api.routes.queues import known_queue
 from app.names import QUEUE_PATTERN, TASK_ID_PATTERN
 from app.task_queue.rehydrations import Wish
 from app.task_queue.task_queue import TaskQueue
@@ -64,7 +65,8 @@ class RehydrationRoutes:
         """Ask for a run; a rehydrator process begins it within seconds, or it fails."""
         body = await self._bodies.read(request, RehydrateBody)
         async with within(self._within_s):
-            run = await self._task_queue.rehydrations.request(body.wish())
+            with known_queue():
+                run = await self._task_queue.rehydrations.request(body.wish())
         return json_answer(run, 202, {"Location": f"/v1/rehydrations/{run['id']}"})
 
     async def listed(self, limit: Limit = PAGE) -> Response:
@@ -101,7 +103,7 @@ def add_routes(
         status_code=202,
         responses={
             202: {"model": schemas.Rehydration, "description": "Asked for."},
-            **schemas.problems(400, 408, 409, 413, 415, 422, 503),
+            **schemas.problems(400, 404, 408, 409, 413, 415, 422, 503),
         },
         openapi_extra=schemas.body_documentation(RehydrateBody, required=False),
     )

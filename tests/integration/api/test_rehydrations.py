@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 
+import aio_pika
 import pytest
 
+from app.amqp.declare import declare, declare_queue
 from app.api import schemas
 from app.clock import now_ms
 from app.ledger.records import RehydrationRecord
 from app.task_queue.rehydrations import RUN_LEASE, SILENT_FOR_MS, TAKEN_WITHIN_MS
+from tests.integration.api.test_outage import locked
 
 PATH = "/v1/rehydrations"
 ALL = {
@@ -21,6 +24,8 @@ ALL = {
 
 
 async def test_a_run_is_asked_for_and_shown(api, stores):
+    # Another tenant's queue: who may begin a run may begin it for all.
+    await stores.ledger.ensure_queue("acme", "mail", 200)
     asked = await api.act(PATH, ALL)
     assert asked.status == 202
     run = asked.document
@@ -35,6 +40,34 @@ async def test_a_run_is_asked_for_and_shown(api, stores):
     kept = (record.dry_run, record.queue, record.tenant, record.since_ms, record.rate)
     assert kept == (True, "mail", "acme", 5, 20)
     assert record.task_ids == ["a", "b"]
+
+
+async def test_a_queue_that_nobody_has_is_refused(api, stores):
+    answer = await api.act(PATH, {"queue": "nobodys"})
+    assert (answer.status, answer.code) == (404, "queue_not_found")
+    assert await stores.ledger.rehydrations(5) == []
+    assert (await api.act(PATH)).status == 202
+
+
+async def test_a_queue_of_which_only_copies_are_left_can_be_rehydrated(
+    start, rabbitmq_url, env_name
+):
+    api = await start(rabbitmq_url=rabbitmq_url)
+    assert (await api.act(PATH, {"queue": "mail"})).status == 404
+    connection = await aio_pika.connect(rabbitmq_url)
+    async with connection:
+        await declare(connection, env_name)
+        await declare_queue(connection, "mail")
+    assert (await api.act(PATH, {"queue": "mail"})).status == 202
+
+
+async def test_whether_a_queue_exists_is_not_guessed(start, sqlite_path):
+    api = await start(store_timeout_ms=300)
+    await api.submit(queue="mail")
+    with locked(sqlite_path):
+        for queue in ("mail", "nobodys"):
+            answer = await api.act(PATH, {"queue": queue})
+            assert (answer.status, answer.code) == (503, "unavailable")
 
 
 async def test_without_a_body_everything_is_meant(api, stores):
