@@ -1,7 +1,7 @@
 """A MongoDB of three members loses its primary: killed, stepped down, cut off from the others."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from pymongo import AsyncMongoClient
@@ -19,7 +19,10 @@ TIMES: Final = 3
 GOES_ON: Final = 5
 """Outcomes that the ledger must take from a new primary."""
 GOES_ON_WITHIN_MS: Final = 60_000
+CALM_WITHIN_MS: Final = 10_000
 TAKEN_WITHIN_MS: Final = 20_000
+LOCAL: Final = "local"
+"""Read concern: what the member itself has, though it may go."""
 AGREED_WITHIN_MS: Final = 30_000
 STEPS_DOWN_FOR_S, CATCH_UP_WITHIN_S = 3, 2
 ANSWER_WITHIN_MS: Final = 5_000
@@ -85,17 +88,13 @@ async def _cut_off(game: Game, members: MongoSet, share: int) -> None:
 
     async def cut_off() -> None:
         began_ms = monotonic_ms()
-        # Killed, not stopped: in its sockets a stopped one would find what is to be lost.
-        for each in others:
-            each.kill9()
-        taken = await _until_taken_alone(game, primary, share - share // 2)
+        taken = await _until_taken_alone(game, primary, others, share - share // 2)
         await asyncio.to_thread(primary.process.pause)
         await together(each.start() for each in others)
         await _until_another(game, members, primary, began_ms)
         primary.process.resume()
+        await _until_rolled_back(primary, rolled_back)
         await _until_agreed(members, known)
-        if await _rollbacks(primary) == rolled_back:
-            raise StackError(f"{primary.name} kept what it had taken alone: it was not cut off.")
         game.say(f"{primary.name} is back; outcomes that it alone had taken and lost: {taken:,}.")
 
     name = "mongo's primary alone with its clients, another elected, it is back"
@@ -125,25 +124,42 @@ async def _until_another(game: Game, members: MongoSet, gone: MongoMember, since
     )
 
 
-async def _until_taken_alone(game: Game, primary: MongoMember, count: int) -> int:
-    """Submit ``count`` tasks and wait until the primary has outcomes that nobody else can have.
+async def _until_taken_alone(
+    game: Game, primary: MongoMember, others: Iterable[MongoMember], count: int
+) -> int:
+    """Kill the others, submit ``count`` tasks, wait until the primary has what nobody else can.
 
-    How many it has then.
+    How many outcomes it has then.
 
     Raises:
         TimeoutError: it takes none in time.
     """
-    before = len(await _outcomes(primary, "local"))
+    worker = game.system.services["worker"].process
+    # Outcomes that were under way would not come to an end, and no others after them.
+    await asyncio.to_thread(worker.pause)
+    try:
+        await until(lambda: _is_calm(primary), CALM_WITHIN_MS, "the ledger to be calm")
+        # Killed, not stopped: in its sockets a stopped one would find what is to be lost.
+        for each in others:
+            each.kill9()
+        before = len(await _outcomes(primary, LOCAL))
+    finally:
+        worker.resume()
     game.submit(count)
     taken = 0
 
     async def has_taken() -> bool:
         nonlocal taken
-        taken = len(await _outcomes(primary, "local")) - before
+        taken = len(await _outcomes(primary, LOCAL)) - before
         return taken > 0
 
     await until(has_taken, TAKEN_WITHIN_MS, "the primary to take an outcome alone")
     return taken
+
+
+async def _is_calm(primary: MongoMember) -> bool:
+    """Whether a majority has all that the primary has."""
+    return await _outcomes(primary, LOCAL) == await _outcomes(primary)
 
 
 async def _until_agreed(members: MongoSet, known: Outcomes) -> None:
@@ -182,7 +198,7 @@ def missing(known: Outcomes, had: Outcomes) -> list[str]:
 
 
 async def _outcomes(member: MongoMember, level: str = "majority") -> Outcomes:
-    """What this very member says is recorded: by a majority, or (``local``) by itself."""
+    """What this very member says is recorded: by a majority, or (``LOCAL``) by itself."""
     async with AsyncMongoClient[dict[str, Any]](
         member.direct_url(DATABASE),
         serverSelectionTimeoutMS=ANSWER_WITHIN_MS,
@@ -198,6 +214,23 @@ async def _outcomes(member: MongoMember, level: str = "majority") -> Outcomes:
         for each in found
         if (finished := each["finished"])
     }
+
+
+async def _until_rolled_back(member: MongoMember, before: int) -> None:
+    """Wait until it has let go what it alone had; it may follow the others for a moment first.
+
+    Raises:
+        TimeoutError: it keeps it: it was not cut off.
+    """
+
+    async def has() -> bool:
+        try:
+            return await _rollbacks(member) != before
+        except PyMongoError:
+            # It closes its connections meanwhile.
+            return False
+
+    await until(has, AGREED_WITHIN_MS, f"{member.name} to let go what it had taken alone")
 
 
 async def _rollbacks(member: MongoMember) -> int:
