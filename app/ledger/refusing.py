@@ -40,10 +40,14 @@ def cut_short(deadline: asyncio.Timeout, client: Client) -> Iterator[None]:
 
 def refusal_of(client: Client) -> str:
     """Which servers refuse connections, '' unless all that are known did when last tried."""
-    # motor 3.7.1 has it as a property, its stub as a method.
-    topology = cast(TopologyDescription, client.topology_description)
-    servers = topology.server_descriptions().values()
+    servers = topology_of(client).server_descriptions().values()
     if not servers or any(_REFUSED not in str(server.error) for server in servers):
         return ""
     named = ", ".join(f"{host}:{port}" for host, port in (each.address for each in servers))
     return f"no connection to {named}: refused"
+
+
+def topology_of(client: Client) -> TopologyDescription:
+    """What a client knows of the servers."""
+    # motor 3.7.1 has it as a property, its stub as a method.
+    return cast(TopologyDescription, client.topology_description)

@@ -8,22 +8,28 @@ import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Final, Literal
 
 from motor.motor_asyncio import AsyncIOMotorClient
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError, ServerSelectionTimeoutError
 from pymongo.write_concern import WriteConcern
 
 from app.clock import now_ms
 from app.errors import SettingsError, Unavailable, reason_of
+from app.ledger.refusing import Client, topology_of
 from app.settings import Settings
+
+SERVING: Final = (1, 2)
+"""States of a member: primary, secondary."""
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerFacts:
     """One store. ``members`` is 0 where it is no replica set; ``now_ms`` is by its own clock.
 
-    ``durable``: a write with the concern of outcomes was acknowledged just now.
+    ``durable``: a write with the concern of outcomes was acknowledged just now. ``members`` are
+    those with data, ``online`` those of them that serve; None: the user may not know.
+    ``direct``: the URL leads to one member, whoever is the primary.
     """
 
     kind: Literal["mongodb", "sqlite"]
@@ -32,6 +38,8 @@ class LedgerFacts:
     durable: bool
     why_not: str
     now_ms: int
+    online: int | None = None
+    direct: bool = False
 
 
 async def read_ledger_server(settings: Settings) -> LedgerFacts:
@@ -51,7 +59,7 @@ async def read_ledger_server(settings: Settings) -> LedgerFacts:
 
 
 async def _read_mongo(url: str, timeout_ms: int) -> LedgerFacts:
-    client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(
+    client: Client = AsyncIOMotorClient(
         url,
         serverSelectionTimeoutMS=timeout_ms,
         connectTimeoutMS=timeout_ms,
@@ -63,7 +71,10 @@ async def _read_mongo(url: str, timeout_ms: int) -> LedgerFacts:
         async with asyncio.timeout(2 * timeout_ms / 1_000):
             build = await client.admin.command("buildInfo")
             hello = await client.admin.command("hello")
+            online = await _online(client)
             why_not = await _try_write(client, timeout_ms)
+    except ServerSelectionTimeoutError as error:
+        raise Unavailable("ledger", _no_primary(client) or reason_of(error)[:200]) from error
     except (PyMongoError, TimeoutError) as error:
         raise Unavailable("ledger", reason_of(error)[:200]) from error
     finally:
@@ -72,14 +83,35 @@ async def _read_mongo(url: str, timeout_ms: int) -> LedgerFacts:
     return LedgerFacts(
         kind="mongodb",
         version=str(build["version"]),
-        members=len(hello.get("hosts", ())) if hello.get("setName") else 0,
+        members=len((*hello.get("hosts", ()), *hello.get("passives", ()))),
         durable=not why_not,
         why_not=why_not,
         now_ms=round(told.timestamp() * 1_000),
+        online=online,
+        direct=topology_of(client).topology_type_name == "Single" and "setName" in hello,
     )
 
 
-async def _try_write(client: "AsyncIOMotorClient[dict[str, Any]]", timeout_ms: int) -> str:
+async def _online(client: Client) -> int | None:
+    """How many members of a set serve; None: there is no set, or it is not for us to know."""
+    try:
+        status = await client.admin.command("replSetGetStatus")
+    except OperationFailure:
+        return None
+    return sum(1 for each in status["members"] if each["health"] and each["state"] in SERVING)
+
+
+def _no_primary(client: Client) -> str:
+    """That a set's members are there without a primary; '' where they are not."""
+    topology = topology_of(client)
+    servers = topology.server_descriptions().values()
+    there = sum(1 for each in servers if each.is_server_type_known)
+    if topology.topology_type_name != "ReplicaSetNoPrimary" or not there:
+        return ""
+    return f"{there} of {len(servers)} members answer, and none is the primary: a majority must run"
+
+
+async def _try_write(client: Client, timeout_ms: int) -> str:
     """Why a write as outcomes are written was not acknowledged; '' = it was."""
     concern = WriteConcern(w="majority", j=True, wtimeout=timeout_ms)
     facts = client.get_default_database(default="lifeboat", write_concern=concern)["facts"]

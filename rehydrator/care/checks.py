@@ -249,7 +249,7 @@ def _node(node: NodeFacts) -> list[Check]:
 
 def about_ledger(facts: LedgerFacts) -> list[Check]:
     """The ledger: whether a recorded outcome stays recorded."""
-    return [about_version(facts.kind, facts.version), _durable(facts)]
+    return [about_version(facts.kind, facts.version), _durable(facts), *_serving(facts)]
 
 
 def _durable(facts: LedgerFacts) -> Check:
@@ -269,6 +269,31 @@ def _durable(facts: LedgerFacts) -> Check:
             " three members.",
         )
     return Check(name, "ok", "Writes are acknowledged as outcomes need it.")
+
+
+def _serving(facts: LedgerFacts) -> list[Check]:
+    """A set's members: whether all serve, and whether another primary would be found."""
+    found = []
+    name = "ledger-members"
+    if facts.online is not None and facts.online < facts.members:
+        found.append(
+            Check(
+                name,
+                "warn",
+                f"{facts.online} of the {facts.members} members of MongoDB's set serve: with one"
+                " more lost there may be no primary, and outcomes wait. Start the others.",
+            )
+        )
+    if facts.direct and facts.members > 1:
+        found.append(
+            Check(
+                name,
+                "warn",
+                f"LIFEBOAT_MONGO_URL leads to one of {facts.members} members, also when another is"
+                " the primary. Name them all, with replicaSet and without directConnection.",
+            )
+        )
+    return found
 
 
 def about_identity(name: str, where: str, known: str, ledger: str) -> Check:

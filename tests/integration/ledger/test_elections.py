@@ -7,6 +7,8 @@ from pymongo import MongoClient
 
 from app.errors import Unavailable
 from app.ledger.mongo import MongoLedger
+from app.ledger.server import read_ledger_server
+from app.settings import Settings
 from app.stack.mongo_set import MongoSet
 from app.stack.process import together
 from tests.integration.ledger.material import attempt, finish, key, keys
@@ -159,3 +161,35 @@ async def test_a_ledger_opens_with_a_member_away(members, make):
     # As after an upgrade: there are records, and an index that they have not got.
     again = await make(FAR_MS)
     assert again.identity == first.identity
+
+
+@pytest.mark.timeout(120)
+async def test_the_doctor_is_told_how_many_members_serve_and_that_there_is_no_primary(
+    members, env_name
+):
+    def settings(url):
+        return Settings(env="test", mongo_url=url, store_timeout_ms=NEAR_MS)
+
+    named = settings(members.database_url(env_name))
+    facts = await read_ledger_server(named)
+    assert (facts.members, facts.online, facts.durable, facts.direct) == (3, 3, True, False)
+    primary = await members.until_primary()
+    facts = await read_ledger_server(settings(primary.direct_url(env_name)))
+    assert (facts.members, facts.durable, facts.direct) == (3, True, True)
+    first, second = members.without(primary)
+    first.kill9()
+
+    async def one_is_missed():
+        return (await read_ledger_server(named)).online == 2
+
+    await eventually(one_is_missed, ELECTED_S)
+    second.kill9()
+
+    async def none_is_primary():
+        try:
+            await read_ledger_server(named)
+        except Unavailable as error:
+            return "1 of 3 members answer, and none is the primary" in error.detail
+        return False
+
+    await eventually(none_is_primary, ELECTED_S)

@@ -132,11 +132,23 @@ def test_nodes(changes, grade):
         ({"durable": False, "why_not": "no majority"}, "fail"),
         ({"members": 1}, "warn"),
         ({"members": 0}, "warn"),
+        ({"online": 2}, "warn"),
+        ({"direct": True}, "warn"),
     ],
     ids=str,
 )
 def test_the_ledger(changes, grade):
     assert worst(about_ledger(replace(LEDGER, **changes))) == [grade]
+
+
+def test_a_set_whose_members_all_serve_is_ok_and_so_is_one_we_may_not_look_into():
+    assert worst(about_ledger(replace(LEDGER, online=3))) == []
+    assert worst(about_ledger(replace(LEDGER, online=None))) == []
+
+
+def test_one_member_alone_is_told_once():
+    checks = about_ledger(replace(LEDGER, members=1, online=1, direct=True))
+    assert [each.name for each in checks if each.grade != "ok"] == ["ledger-durability"]
 
 
 def test_one_file_needs_no_members():
