@@ -22,6 +22,7 @@ from pydantic.alias_generators import to_camel
 
 from app import envelope as envelopes
 from app import names
+from app.amqp.message import FENCE_TYPE
 from app.envelope import Envelope
 from app.errors import EnvelopeError, FieldProblem, InvalidTask, LifeboatError
 from app.retry import MAX_ATTEMPTS_LIMIT, MAX_DELAY_LIMIT_MS
@@ -47,6 +48,12 @@ def _text_or_integer(value: Any) -> str | int:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError("Must be a string or an integer.")  # noqa: TRY004 - pydantic wants it
     return value
+
+
+def _no_mark(type: str) -> str:
+    if type == FENCE_TYPE:
+        raise ValueError("Is the type of the marks of rehydrate runs: choose another.")
+    return type
 
 
 # Not a plain union: its branches would show in the pointers of errors.
@@ -107,7 +114,9 @@ class Context(_Strict):
 class SubmitTask(_Strict):
     """The body of a submit."""
 
-    type: str = Field(pattern=f"^{names.TYPE_PATTERN}$", examples=["http.deliver"])
+    type: Annotated[str, AfterValidator(_no_mark)] = Field(
+        pattern=f"^{names.TYPE_PATTERN}$", examples=["http.deliver"]
+    )
     payload: dict[str, Any] = Field(examples=[{"url": "https://example.org/hook", "json": {}}])
     task_id: str = Field(
         "",
