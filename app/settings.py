@@ -6,7 +6,7 @@ settings.md`` is generated from the descriptions here.
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -224,7 +224,7 @@ class Settings(BaseSettings):
     @field_validator("rabbitmq_url")
     @classmethod
     def _one_vhost(cls, value: str | None) -> str | None:
-        if len({urlsplit(url).path[1:] for url in addresses_of(value or "")}) > 1:
+        if len({unquote(urlsplit(url).path[1:]) or "/" for url in addresses_of(value or "")}) > 1:
             raise ValueError("all its URLs must name the same vhost: they are nodes of one cluster")
         return value
 

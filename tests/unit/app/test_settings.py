@@ -214,6 +214,11 @@ def test_a_fraction_of_an_hour(say):
     assert say(DEDUP_HOURS="0.001").dedup_ms == 3_600
 
 
+@pytest.mark.parametrize("other", ["amqp://b", "amqp://b/", "amqp://b/%2F", "amqp://b/%2f"])
+def test_the_default_vhost_has_several_spellings(say, other):
+    assert say(RABBITMQ_URL=f"amqp://a/,{other}").rabbitmq_url == f"amqp://a/,{other}"
+
+
 def test_rabbitmq_may_be_several_nodes(say):
     settings = say(
         RABBITMQ_URL="amqp://a/v,amqps://b:1/v", RABBITMQ_MANAGEMENT_URL="http://a:2, https://b:3"
