@@ -80,7 +80,7 @@ class Tally:
         return opened
 
 
-class Run:
+class Stretch:
     """Messages of one batch with consecutive tags: what went into one write."""
 
     __slots__ = ("_offset", "_tally", "end", "first", "open")
@@ -94,7 +94,7 @@ class Run:
         self._offset = start - first
 
     def settle(self, first: int, last: int, mark: int) -> int:
-        """The broker answered for these tags, as far as they are of this run."""
+        """The broker answered for these tags, as far as they are of this stretch."""
         start, stop = max(first, self.first), min(last + 1, self.end)
         settled = self._tally.settle(start + self._offset, stop + self._offset, mark)
         self.open -= settled
@@ -157,7 +157,7 @@ class Wire:
         self._channel = channel
         self._unsettled_max = unsettled_max
         self._unsettled = 0
-        self._runs: deque[Run] = deque()
+        self._stretches: deque[Stretch] = deque()
         self._waiting_for_room: list[asyncio.Future[None]] = []
         self._returns = Returns(lambda tag: self._settle(tag, tag, _RETURNED))
         channel.confirmations = channel.message_id_delivery_tag = self._returns
@@ -187,7 +187,7 @@ class Wire:
             )
             # No turn of the loop between the write and this: no answer can come too early, and a
             # cancelled write has taken no tags.
-            self._runs.append(Run(tally, start, count, channel.delivery_tag + 1))
+            self._stretches.append(Stretch(tally, start, count, channel.delivery_tag + 1))
             self._unsettled += count
             channel.delivery_tag += count
         # Without this wait a broker that reads slowly would fill this process's memory.
@@ -219,13 +219,13 @@ class Wire:
         self._settle(0 if frame.multiple else last, last, mark)
 
     def _settle(self, first: int, last: int, mark: int) -> None:
-        for run in self._runs:
-            if run.first > last:
+        for stretch in self._stretches:
+            if stretch.first > last:
                 break
-            if run.end > first:
-                self._unsettled -= run.settle(first, last, mark)
-        while self._runs and not self._runs[0].open:
-            self._runs.popleft()
+            if stretch.end > first:
+                self._unsettled -= stretch.settle(first, last, mark)
+        while self._stretches and not self._stretches[0].open:
+            self._stretches.popleft()
         self._let_in()
 
     def _let_in(self) -> None:
