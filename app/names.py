@@ -6,7 +6,7 @@ Owns the patterns and the derivation of task ids. Pure.
 import re
 import secrets
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import NAMESPACE_URL, uuid5
 
 QUEUE_PATTERN = r"[a-z0-9][a-z0-9_-]{0,62}"
@@ -20,8 +20,7 @@ _TASK_ID = re.compile(TASK_ID_PATTERN)
 _IDEMPOTENCY_KEY = re.compile(IDEMPOTENCY_KEY_PATTERN)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class TaskKey:
+class TaskKey(NamedTuple):
     """A task's full name: the key in all three stores."""
 
     tenant: str
@@ -34,8 +33,7 @@ class TaskKey:
         return f"{self.tenant}/{self.queue}/{self.task_id}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class QueueName:
+class QueueName(NamedTuple):
     """One queue of one tenant."""
 
     tenant: str

@@ -22,6 +22,7 @@ PERSISTENT: Final = 2
 
 _REQUIRED: Final = ("x-digest", "x-env", "x-ledger", "x-generation", "x-journal-id")
 _NAMED: Final = ("x-task-id", "x-tenant", "x-queue", "x-run", "x-schema", "x-accepted-at")
+_TEXTS: Final = (str,) * len(_REQUIRED)
 _required: Final = itemgetter(*_REQUIRED)
 
 
@@ -44,8 +45,7 @@ class Publication(NamedTuple):
     delivery_mode: int = PERSISTENT
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a copy was made: what its headers say beside the envelope.
 
     ``generation`` and ``journal_id`` are empty for a task that never was in Redis.
@@ -67,8 +67,7 @@ class Unreadability(StrEnum):
     HEADERS_DIFFER = "HEADERS_DIFFER"
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
+class Copy(NamedTuple):
     """A task as RabbitMQ holds it."""
 
     envelope: Envelope
@@ -162,13 +161,14 @@ def read_copy(
 
 def _read(headers: Mapping[str, Any], body: bytes) -> Copy | Unreadable:
     try:
-        digest, env, ledger, generation, journal_id = _required(headers)
+        required = _required(headers)
     except KeyError:
-        digest = env = ledger = generation = journal_id = None
-    if {type(digest), type(env), type(ledger), type(generation), type(journal_id)} != {str}:
+        required = ()
+    if tuple(map(type, required)) != _TEXTS:
         missing = [name for name in _REQUIRED if not isinstance(headers.get(name), str)]
         detail = f"It lacks the headers {', '.join(missing)}."
         return _unreadable(headers, Unreadability.HEADERS_MISSING, detail)
+    digest, env, ledger, generation, journal_id = required
     found = hashlib.sha256(body).hexdigest()
     if found != digest:
         detail = f"Its body has the SHA-256 {found}; x-digest says {digest}."

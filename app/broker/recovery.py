@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, NamedTuple, cast
 
 from app.broker.connection import Argument, RedisConnection
 from app.broker.intake import lane_of
@@ -29,8 +29,7 @@ _RESTORED: Final[Mapping[bytes, Restored]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Restore:
+class Restore(NamedTuple):
     """A task to bring back, with what the ledger's open record says of it."""
 
     envelope: Envelope

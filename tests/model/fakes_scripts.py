@@ -192,7 +192,7 @@ def redrive(redis, keys, argv):
             place="ready",
             entry=entry,
             run=run,
-            attempt=known["attempt"] if same else 0,
+            attempt=known.get("attempt", 0) if same else 0,
             lane=lane,
             mirrored=0,
             digest=digest,
@@ -559,17 +559,9 @@ def _restore(redis, keys, argv, key, given):
     else:
         entry = add_ready(redis, lanes[int(lane) - 1], task_id, run, 0, envelope, argv[0])
         redis.put(key, state=argv[1], place="ready", entry=entry)
-    redis.put(
-        key,
-        run=run,
-        attempt=attempt,
-        lane=lane,
-        mirrored=1,
-        digest=digest,
-        fresh=0,
-        suspect=1,
-        accepted=accepted,
-    )
+    redis.put(key, run=run, lane=lane, mirrored=1, digest=digest, suspect=1, accepted=accepted)
+    if attempt:
+        redis.put(key, attempt=attempt)
     if "cancel" in fields and fields["run"] == run:
         redis.put(key, cancel=1)
     return "restored"

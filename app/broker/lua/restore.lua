@@ -21,21 +21,23 @@ local function clear(key, hash, id)
   redis.call('DEL', key)
 end
 
--- i: where the task's arguments begin. One HSET: a call costs more than a field.
+-- i: where the task's arguments begin. One HSET: a call costs more than a field, and a field a tenth
+-- of the task: what is 0 is left out.
 local function create(key, i, attempt)
   local id, run, lane, due, envelope = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 5], ARGV[i + 7]
   if tonumber(due) > now then
     redis.call('ZADD', KEYS[5], due, id)
     if attempt > 0 then redis.call('SADD', KEYS[6], id) end
     redis.call('HSET', key, 'state', attempt > 0 and ARGV[4] or ARGV[3], 'place', 'delayed',
-      'run', run, 'attempt', attempt, 'lane', lane, 'mirrored', 1, 'digest', ARGV[i + 3],
-      'fresh', 0, 'suspect', 1, 'accepted', ARGV[i + 6], 'due', due, 'envelope', envelope)
+      'run', run, 'lane', lane, 'mirrored', 1, 'digest', ARGV[i + 3],
+      'suspect', 1, 'accepted', ARGV[i + 6], 'due', due, 'envelope', envelope)
   else
     local entry = add_ready(KEYS[1 + tonumber(lane)], id, run, 0, envelope)
     redis.call('HSET', key, 'state', ARGV[2], 'place', 'ready',
-      'run', run, 'attempt', attempt, 'lane', lane, 'mirrored', 1, 'digest', ARGV[i + 3],
-      'fresh', 0, 'suspect', 1, 'accepted', ARGV[i + 6], 'entry', entry)
+      'run', run, 'lane', lane, 'mirrored', 1, 'digest', ARGV[i + 3],
+      'suspect', 1, 'accepted', ARGV[i + 6], 'entry', entry)
   end
+  if attempt > 0 then redis.call('HSET', key, 'attempt', attempt) end
   return 'restored'
 end
 

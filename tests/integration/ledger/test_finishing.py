@@ -227,7 +227,7 @@ async def test_texts_of_strangers_are_kept_as_well_as_utf_8_can(ledger):
 
 async def test_tasks_of_other_queues_and_tenants_are_others(ledger):
     names = [("acme", "mail"), ("acme", "sms"), ("other", "mail")]
-    tasks = [replace(key(), tenant=tenant, queue=queue) for tenant, queue in names]
+    tasks = [key()._replace(tenant=tenant, queue=queue) for tenant, queue in names]
     answers = await ledger.finish([finish(task, n + 1) for n, task in enumerate(tasks)])
     assert all(answer.won for answer in answers)
     standings = await ledger.ask(tasks)
@@ -240,7 +240,7 @@ async def test_parked_tasks_are_counted_by_queue(ledger):
     await ledger.finish(
         [finish(task, state=state) for task, state in zip(keys(5), states, strict=True)]
     )
-    await ledger.finish([finish(replace(key("other"), queue="sms"), state="dead")])
+    await ledger.finish([finish(key("other")._replace(queue="sms"), state="dead")])
     assert await ledger.parked_counts("acme", "mail") == {"dead": 2, "suspended": 1}
     assert await ledger.parked_counts("acme", "nothing") == {"dead": 0, "suspended": 0}
     await ledger.finish([finish(key("t0"), run=2, state="discarded")])

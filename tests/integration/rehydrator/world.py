@@ -3,7 +3,6 @@
 import asyncio
 import sqlite3
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
-from dataclasses import replace
 
 from aio_pika.exceptions import ChannelNotFoundEntity
 
@@ -77,7 +76,7 @@ class World:
         await self.ledger.close()
 
     def origin(self, **changes):
-        return replace(Origin(self.settings.env, self.ledger.identity), **changes)
+        return Origin(self.settings.env, self.ledger.identity)._replace(**changes)
 
     async def reattach(self):
         """Connect to a Redis that was started again."""
