@@ -18,6 +18,7 @@ from app.drill.keys import JOURNALS, TASKS
 from app.stack.stack import DATABASE, Stack
 
 READ_WITHIN_S = 10.0
+RUN_ID_WITHIN_S = 0.5
 
 
 def read_arrivals(path: Path) -> list[Arrival]:
@@ -141,6 +142,18 @@ async def unmirrored(url: str, journal: str | None = None) -> tuple[int, float]:
             for entry_id, _ in await client.xrange(each, count=1) or []:
                 oldest_ms = min(oldest_ms, int(str(entry_id).split("-")[0]))
     return count, (now_ms - oldest_ms) / 1_000
+
+
+async def run_id(stack: Stack) -> str | None:
+    """Which run of a Redis server this is; None if it does not answer."""
+    try:
+        async with (
+            asyncio.timeout(RUN_ID_WITHIN_S),
+            Redis.from_url(stack.redis.url, decode_responses=True) as client,
+        ):
+            return str((await client.info("server"))["run_id"])
+    except (RedisError, OSError, TimeoutError):
+        return None
 
 
 async def tasks_in_redis(stack: Stack) -> int:

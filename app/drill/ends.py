@@ -1,13 +1,15 @@
 """How single tasks ended, by the receiver's file and by the ledger as the drill reads it. Pure."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
 ZOMBIE_AFTER_MS: Final = 5_000
 """How long after its record an effect was surely not under way when the record was written."""
+SOON_MS: Final = 1_000
+"""How long after a fault an effect may begin whose task was asked about before it."""
 FAILURES_LEAST: Final = 3
 """Of a task that may be dead: the receiver turns none away more often than twice."""
 SUCCEEDED, DEAD = "succeeded", "dead"
@@ -47,6 +49,18 @@ class Recorded:
     run: int = 1
     failures: int = 0
     """Attempts of that run that its history calls anything else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault as it was injected, with the work that was in flight then."""
+
+    name: str
+    at_ms: int
+    done_ms: int
+    in_flight: Mapping[str, int]
+    asked_anew: bool = False
+    """Whether no worker may go by what it asked before: Redis has begun anew, or every worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +117,25 @@ def altered(arrivals: Iterable[Arrival], digests: Mapping[str, str]) -> set[str]
 
 
 def zombies(
-    effects: Iterable[Arrival], recorded: Mapping[str, Recorded], seen: Mapping[str, Seen]
+    effects: Iterable[Arrival],
+    recorded: Mapping[str, Recorded],
+    seen: Mapping[str, Seen],
+    faults: Sequence[Fault],
 ) -> int:
-    """Effects that began long after their task had been recorded as finished."""
-    return sum(_is_zombie(each, recorded, seen) for each in effects)
+    """Effects that began although their task had been recorded as finished.
+
+    Surely so if that was long before, or before one of ``faults``, and the effect began after it.
+    """
+    anew = [each for each in faults if each.asked_anew]
+    return sum(_is_zombie(each, recorded, seen, anew) for each in effects)
 
 
-def _is_zombie(effect: Arrival, recorded: Mapping[str, Recorded], seen: Mapping[str, Seen]) -> bool:
+def _is_zombie(
+    effect: Arrival,
+    recorded: Mapping[str, Recorded],
+    seen: Mapping[str, Seen],
+    anew: Sequence[Fault],
+) -> bool:
     first = seen.get(effect.task_id)
     record = first.record if first else recorded.get(effect.task_id)
     if record is None or record.at_ms is None:
@@ -117,7 +143,9 @@ def _is_zombie(effect: Arrival, recorded: Mapping[str, Recorded], seen: Mapping[
     # What lay in a spool says when it ended; whoever asked the ledger until then was told nothing.
     known_ms = max(record.at_ms, first.unseen_ms if first else 0)
     began_ms = effect.at_ms if effect.began_ms is None else effect.began_ms
-    return began_ms > known_ms + ZOMBIE_AFTER_MS
+    return began_ms > known_ms + ZOMBIE_AFTER_MS or any(
+        known_ms < each.at_ms and began_ms > each.done_ms + SOON_MS for each in anew
+    )
 
 
 def _what(record: Recorded) -> tuple[int, str, int | None]:

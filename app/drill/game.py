@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from app.clock import monotonic_ms, now_ms
 from app.drill import checker, commands
+from app.drill.ends import Fault
 from app.drill.keys import queue_prefix
 from app.drill.load import QUEUE, tasks
 from app.drill.producers import Producers
-from app.drill.verdict import Fault
 from app.settings import load
 from app.stack.network import Network
 from app.stack.process import ChildProcess, StackError, free_port, until
@@ -233,9 +233,21 @@ class Game:
     ) -> None:
         """Do a fault and note it."""
         self.say(f"Fault: {name}, with work in flight: {_words(in_flight)}.")
-        at = now_ms()
+        before, at = await self._history(), now_ms()
         await action()
-        self.faults.append(Fault(name, at, now_ms(), in_flight))
+        done, after = now_ms(), await self._history()
+        anew = (
+            all(before)
+            and all(after)
+            and any(b.isdisjoint(a) for b, a in zip(before, after, strict=True))
+        )
+        self.faults.append(Fault(name, at, done, in_flight, anew))
+
+    async def _history(self) -> tuple[set[str], set[str]]:
+        """Which Redis and which workers there are; an empty set where one cannot be told."""
+        run_id = await checker.run_id(self.stack)
+        workers = [each for name, each in self.system.services.items() if name.startswith("worker")]
+        return {run_id} if run_id else set(), {str(each.pid) for each in workers}
 
     async def until_restored(self, least: int) -> int:
         """Wait until a wiped Redis knows so many tasks more than now; how many it does.

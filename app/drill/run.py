@@ -172,6 +172,7 @@ async def _evidence(
         faults=game.faults,
         samples=samples,
         copies_taken=scenario.takes_copies,
+        workers_pause=scenario.networked,
         count_age_ms=COUNT_AGE_MS if game.stack.servers and not image else USUAL_COUNT_AGE_MS,
     )
 

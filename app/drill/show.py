@@ -20,7 +20,7 @@ ROWS: Final = (
     ("duplicateResults", "recorded twice"),
     ("unearned", "recorded as ended otherwise than they can have"),
     ("altered", "arrived with another body than was submitted"),
-    ("zombies", "effects that began long after their task was recorded"),
+    ("zombies", "effects that began after their task was recorded"),
     ("stuck", "accepted and executed, not recorded in the end"),
     ("restored", "brought back into Redis from RabbitMQ"),
     ("copiesLeft", "copies in RabbitMQ after everything settled"),

@@ -5,21 +5,20 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final
 
-from app.drill.ends import Arrival, Recorded, Seen, altered, second_results, unearned, zombies
+from app.drill.ends import (
+    Arrival,
+    Fault,
+    Recorded,
+    Seen,
+    altered,
+    second_results,
+    unearned,
+    zombies,
+)
 from app.drill.producers import Book
 
 CALM_AFTER_MS: Final = 5_000
 """How long after a fault a broker's count may still be of the time before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One fault as it was injected, with the work that was in flight then."""
-
-    name: str
-    at_ms: int
-    done_ms: int
-    in_flight: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +54,8 @@ class Evidence:
     """Tasks and journal entries that are left in Redis; -1: it could not say."""
     count_age_ms: int = 5_000
     """How old the broker's count of a sample may be."""
+    workers_pause: bool = False
+    """Whether a worker may stand still between what it asked and what it does."""
     copies_taken: bool = False
     """Whether a fault itself took copies: then only what was counted before it is judged."""
 
@@ -85,7 +86,12 @@ def judge(
         "failedButRun": len(_failed_but_run(evidence, effects)),
         "duplicateExecutions": len(effects) - len(executed),
         "duplicateResults": second_results(evidence.recorded, evidence.seen),
-        "zombies": zombies(effects, evidence.recorded, evidence.seen),
+        "zombies": zombies(
+            effects,
+            evidence.recorded,
+            evidence.seen,
+            () if evidence.workers_pause else evidence.faults,
+        ),
         "unearned": len(unearned(evidence.recorded, executed)),
         "altered": len(altered(evidence.arrivals, book.digests)),
         "stuck": sum(1 for each in book.accepted if each in executed and each not in finished),
@@ -191,7 +197,7 @@ WRONGS: Final = {
     "phantom": "Phantom: {:,} tasks were executed or recorded that nobody submitted.",
     "failedButRun": "{:,} tasks ran although their submit had been refused.",
     "duplicateResults": "{:,} results were recorded beside or in place of another of the same run.",
-    "zombies": "{:,} effects began long after their task was recorded as finished.",
+    "zombies": "{:,} effects began although their task had been recorded as finished.",
     "unearned": "{:,} tasks are recorded as ended otherwise than they can have: succeeded without"
     " an effect, or given up without a reason.",
     "altered": "{:,} tasks arrived with another body than was submitted.",

@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from app.drill.ends import Arrival, Recorded, Seen
+from app.drill.ends import Arrival, Fault, Recorded, Seen
 from app.drill.producers import Book, answer_of
-from app.drill.verdict import Evidence, Fault, Sample, judge
+from app.drill.verdict import Evidence, Sample, judge
 
 
 @pytest.fixture
@@ -182,6 +182,29 @@ def test_an_effect_that_begins_long_after_the_record_is_a_zombie(good):
     good.seen = {"a": Seen(good.recorded["a"], 0)}
     good.recorded = {**good.recorded, "a": Recorded("succeeded", 1, 9_950)}
     assert verdict(good)["zombies"] == 1
+
+
+@pytest.mark.parametrize(
+    ("began_ms", "anew", "pause", "count"),
+    [
+        (6_100, True, False, 1),
+        # Under way when the fault came.
+        (5_900, True, False, 0),
+        # What a worker had asked before it may be what it goes by.
+        (6_100, False, False, 0),
+        (6_100, True, True, 0),
+    ],
+)
+def test_what_was_recorded_before_a_fault_that_all_must_ask_after_does_not_run_after_it(
+    good, began_ms, anew, pause, count
+):
+    good.faults = [Fault("wipe", 4_500, 5_000, {"queued": 1}, anew)]
+    good.workers_pause = pause
+    good.arrivals = [*good.arrivals, Arrival("t/q/a", 200, began_ms, began_ms)]
+    assert verdict(good)["zombies"] == count
+    # The other one was recorded after it.
+    good.arrivals = [*good.arrivals[:-1], Arrival("t/q/b", 200, 7_100, 7_100)]
+    assert verdict(good)["zombies"] == 0
 
 
 def test_a_task_that_was_executed_and_never_recorded_is_stuck(good):
