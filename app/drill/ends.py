@@ -9,7 +9,7 @@ from typing import Final
 ZOMBIE_AFTER_MS: Final = 5_000
 """How long after its record an effect was surely not under way when the record was written."""
 WRITTEN_AFTER_MS: Final = 1_000
-"""How long after its end an attempt was surely recorded."""
+"""How long after its end an attempt was surely recorded, for whoever asked."""
 FAILURES_LEAST: Final = 3
 """Of a task that may be dead: the receiver turns none away more often than twice."""
 SUCCEEDED, DEAD = "succeeded", "dead"
@@ -144,7 +144,8 @@ def _is_zombie(
     known_ms = max(record.at_ms, first.unseen_ms if first else 0)
     began_ms = effect.at_ms if effect.began_ms is None else effect.began_ms
     return began_ms > known_ms + ZOMBIE_AFTER_MS or any(
-        known_ms + WRITTEN_AFTER_MS < each.at_ms and began_ms > each.done_ms for each in anew
+        known_ms < each.at_ms and began_ms > max(each.done_ms, known_ms + WRITTEN_AFTER_MS)
+        for each in anew
     )
 
 

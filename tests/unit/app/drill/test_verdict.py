@@ -198,7 +198,7 @@ def test_an_effect_that_begins_long_after_the_record_is_a_zombie(good):
 def test_what_was_recorded_before_a_fault_that_all_must_ask_after_does_not_run_after_it(
     good, began_ms, anew, pause, count
 ):
-    good.faults = [Fault("wipe", 5_500, 6_000, {"queued": 1}, anew)]
+    good.faults = [Fault("wipe", 4_500, 6_000, {"queued": 1}, anew)]
     good.workers_pause = pause
     good.arrivals = [*good.arrivals, Arrival("t/q/a", 200, began_ms, began_ms)]
     assert verdict(good)["zombies"] == count
