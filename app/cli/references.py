@@ -18,6 +18,7 @@ from app.cli.http_reference import http_page
 from app.cli.main import COMMANDS, application
 from app.cli.markdown import page, table
 from app.cli.measured_reference import measured_page
+from app.cli.soak_reference import soak_page
 from app.metrics import Metrics
 from app.names import QueueName
 from app.settings import Settings
@@ -245,6 +246,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "http-api.md": http_page,
     "cli.md": cli_page,
     "measured-guarantees.md": measured_page,
+    "soaks.md": soak_page,
 }
 """File name under ``docs/reference`` -> what writes it."""
 
