@@ -16,6 +16,7 @@ from app.bench.material import QUEUE, submissions
 from app.bench.measure import Amount, Bench, Sides
 from app.bench.raw_amqp import BODY_MAX, CHANNEL, RawAmqp, open_raw
 from app.names import new_token
+from app.stack.command import output_of
 from app.stack.process import StackError
 from mirror.publisher.frames import publish_frames
 
@@ -71,18 +72,7 @@ async def _report(place: Place) -> dict[str, Any]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    try:
-        async with asyncio.timeout(COMMAND_WITHIN_S):
-            out, errors = await process.communicate()
-    except BaseException as error:
-        process.kill()
-        await process.wait()
-        if isinstance(error, TimeoutError):
-            raise StackError(f"lifeboat rehydrate took over {COMMAND_WITHIN_S:.0f} s.") from error
-        raise
-    if process.returncode not in SUCCEEDED:
-        words = errors.decode(errors="replace")[-800:]
-        raise StackError(f"lifeboat rehydrate ended with {process.returncode}: {words}")
+    out = await output_of(process, "lifeboat rehydrate", COMMAND_WITHIN_S, SUCCEEDED)
     report: dict[str, Any] = orjson.loads(out)
     return report
 

@@ -8,10 +8,9 @@ from typing import Any, Final
 
 import orjson
 
-from app.stack.process import StackError
+from app.stack.command import output_of
 
 COMMAND_WITHIN_S: Final = 120.0
-WORDS: Final = 800
 
 
 async def run(command: str, environment: Mapping[str, str]) -> dict[str, Any]:
@@ -21,15 +20,7 @@ async def run(command: str, environment: Mapping[str, str]) -> dict[str, Any]:
         StackError: it failed or took too long.
     """
     process = await start(command, environment)
-    try:
-        async with asyncio.timeout(COMMAND_WITHIN_S):
-            out, errors = await process.communicate()
-    except TimeoutError as error:
-        process.kill()
-        raise StackError(f"lifeboat {command} took over {COMMAND_WITHIN_S:.0f} s.") from error
-    if process.returncode:
-        words = errors.decode(errors="replace")[-WORDS:]
-        raise StackError(f"lifeboat {command} ended with {process.returncode}: {words}")
+    out = await output_of(process, f"lifeboat {command}", COMMAND_WITHIN_S)
     document: dict[str, Any] = orjson.loads(out)
     return document
 

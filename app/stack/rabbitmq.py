@@ -12,6 +12,7 @@ from typing import Any, Final
 import aio_pika
 import aiohttp
 
+from app.stack.command import output_of
 from app.stack.container import Container
 from app.stack.membership import Epmd, Membership, kept_tag
 from app.stack.process import ChildProcess, StackError, free_port, kept_port, until
@@ -130,14 +131,7 @@ class RabbitMQServer(Server):
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        try:
-            async with asyncio.timeout(CONTROL_WITHIN_S):
-                words, _ = await process.communicate()
-        except TimeoutError as error:
-            process.kill()
-            raise StackError(f"rabbitmqctl took over {CONTROL_WITHIN_S} s.") from error
-        if process.returncode:
-            raise StackError(f"rabbitmqctl failed: {words.decode(errors='replace')[-800:]}")
+        await output_of(process, "rabbitmqctl", CONTROL_WITHIN_S)
 
     async def has_memory_alarm(self) -> bool:
         """Whether a node blocks publishers for want of memory."""
