@@ -5,7 +5,7 @@ With ``--json`` an error is a document, too: ``{"error", "code", "status", "task
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -55,16 +55,6 @@ def ask(work: Callable[[Client], Awaitable[T]], *, json: bool, unknown: str = ""
         _tell(error, unknown, json=json)
         code = WAITED_IN_VAIN if isinstance(error, NotFinished) else FAILED
         raise typer.Exit(code) from error
-
-
-async def at_most(items: AsyncIterator[T], count: int) -> list[T]:
-    """The first items of a list; 0: all of them."""
-    found: list[T] = []
-    async for item in items:
-        found.append(item)
-        if len(found) == count:
-            break
-    return found
 
 
 def show(document: Any, people: Callable[[Console], None], *, json: bool) -> None:

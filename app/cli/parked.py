@@ -1,17 +1,18 @@
 """``lifeboat dead`` and ``suspended``: what waits for a person."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 import typer
 
-from app.cli import http
+from app.cli import http, lists
 from app.cli.asking import confirm
 from app.cli.options import Json, Yes
 from app.cli.tables import task_view, tasks_table
 from app.cli.values import json_object, moment_ms
 from app.client import Acted, Client, Task
+from app.client.pages import Listed
 from app.client.selection import Filters
 from app.clock import now_ms
 from app.state import TaskState
@@ -30,7 +31,6 @@ ChatId = Annotated[str | None, typer.Option(help="Only of this chat.")]
 SINCE: Final = "ended {} then; 2h (ago), 2026-01-31T12:00:00 or Unix ms."
 Since = Annotated[str | None, typer.Option(help="Only those that " + SINCE.format("since"))]
 Until = Annotated[str | None, typer.Option(help="Only those that " + SINCE.format("until"))]
-Limit = Annotated[int, typer.Option(min=0, help="At most so many; 0: all.")]
 NewPayload = Annotated[
     str | None, typer.Option("--payload", help="Another payload: a JSON object, @FILE, or -.")
 ]
@@ -42,23 +42,20 @@ class Kind:
 
     state: TaskState
     verb: str
-    listed: Callable[..., AsyncIterator[Task]]
+    listed: Callable[..., Listed[Task]]
     redrive: Callable[..., Awaitable[Task]]
     redrive_many: Callable[..., Awaitable[Acted]]
     discard_many: Callable[..., Awaitable[Acted]]
 
     async def tasks(
-        self, client: Client, queue: str | None, filters: Filters, limit: int
-    ) -> list[Task]:
+        self, client: Client, queue: str | None, filters: Filters, cursor: str | None, limit: int
+    ) -> lists.Found[Task]:
         """Those that match, of one queue or of all; ``limit`` 0: all."""
-        names = [queue] if queue else [each.queue for each in await client.queues()]
-        found: list[Task] = []
-        for name in names:
-            if limit and len(found) >= limit:
-                break
-            room = limit - len(found) if limit else 0
-            found += await http.at_most(self.listed(client, name, **filters), room)
-        return found
+
+        def listed(name: str, after: str | None, room: int | None) -> Listed[Task]:
+            return self.listed(client, name, cursor=after, limit=room, **filters)
+
+        return await lists.found_in_queues(client, queue, listed, cursor, limit)
 
     async def redriven(
         self, client: Client, queue: str | None, chosen: dict[str, Any], body: Any
@@ -89,6 +86,7 @@ def group_of(kind: Kind) -> typer.Typer:
 
     @group.command("ls", help=f"List {state} tasks, newest first.")
     def ls(
+        context: typer.Context,
         queue: Where = None,
         type: Type = None,
         error: Error = None,
@@ -97,16 +95,17 @@ def group_of(kind: Kind) -> typer.Typer:
         chat_id: ChatId = None,
         since: Since = None,
         until: Until = None,
-        limit: Limit = 50,
+        limit: lists.Limit = lists.LIMIT,
+        cursor: lists.Cursor = None,
         json: Json = False,
     ) -> None:
         filters = _filters(type, error, channel, user, chat_id, since, until)
 
-        found = http.ask(lambda client: kind.tasks(client, queue, filters, limit), json=json)
-        http.show(
-            {"items": [each.document() for each in found]},
-            tasks_table(found, f"No task is {state}."),
-            json=json,
+        found = http.ask(
+            lambda client: kind.tasks(client, queue, filters, cursor, limit), json=json
+        )
+        lists.show(
+            context, found, lambda items: tasks_table(items, f"No task is {state}."), json=json
         )
 
     @group.command("show", help="Show one, with all its attempts.")

@@ -1,18 +1,20 @@
 """``lifeboat quarantine``: copies that nobody may act on before a person has looked."""
 
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import orjson
 import typer
+from rich.console import Console
 
-from app.cli import http
+from app.cli import http, lists
 from app.cli.asking import confirm
 from app.cli.options import Json, Yes
 from app.cli.tables import at, table_of
 from app.client import Client, Quarantined
+from app.client.pages import Listed
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="As `quarantine ls` shows it.")]
-Limit = Annotated[int, typer.Option(min=0, help="At most so many; 0: all.")]
 
 quarantine = typer.Typer(
     no_args_is_help=True, help="Copies that nobody may act on before a person has looked."
@@ -20,17 +22,21 @@ quarantine = typer.Typer(
 
 
 @quarantine.command("ls")
-def ls(limit: Limit = 50, json: Json = False) -> None:
-    """List what waits in the quarantine."""
-    found = http.ask(lambda client: http.at_most(client.quarantined(), limit), json=json)
-    rows = ((each.id, each.reason, each.queue, each.task_id, at(each.at)) for each in found)
-    http.show(
-        {"items": [each.document() for each in found]},
-        table_of(
-            ("id", "reason", "queue", "task", "since"), rows, empty="The quarantine is empty."
-        ),
-        json=json,
-    )
+def ls(
+    context: typer.Context,
+    limit: lists.Limit = lists.LIMIT,
+    cursor: lists.Cursor = None,
+    json: Json = False,
+) -> None:
+    """List what waits in the quarantine, newest first."""
+
+    async def find(client: Client) -> lists.Found[Quarantined]:
+        def listed(after: str | None, room: int | None) -> Listed[Quarantined]:
+            return client.quarantined(cursor=after, limit=room)
+
+        return await lists.found_in(listed, cursor, limit)
+
+    lists.show(context, http.ask(find, json=json), _table, json=json)
 
 
 @quarantine.command("show")
@@ -62,6 +68,12 @@ def requeue(id: Id, json: Json = False) -> None:
     receipt = http.ask(lambda client: client.requeue_quarantined(id), json=json)
     sentence = f"{receipt.task_id} {receipt.disposition}, {receipt.state}."
     http.show(receipt.document(), http.say(sentence), json=json)
+
+
+def _table(found: Sequence[Quarantined]) -> Callable[[Console], None]:
+    head = ("id", "reason", "queue", "task", "since")
+    rows = ((each.id, each.reason, each.queue, each.task_id, at(each.at)) for each in found)
+    return table_of(head, rows, empty="The quarantine is empty.")
 
 
 @quarantine.command("discard")

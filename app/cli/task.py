@@ -4,12 +4,13 @@ from typing import Annotated, Final, Literal
 
 import typer
 
-from app.cli import http
+from app.cli import http, lists
 from app.cli.asking import confirm
 from app.cli.options import Json, Yes
 from app.cli.tables import task_view, tasks_table
 from app.cli.values import json_object, moment_ms, span_s
 from app.client import Client, Receipt, Task
+from app.client.pages import Listed
 from app.clock import now_ms
 from app.state import TaskState
 
@@ -93,29 +94,25 @@ def add(
 
 @task.command("ls")
 def ls(
+    context: typer.Context,
     queue: Annotated[str | None, typer.Option(help="Only this queue; unset: all.")] = None,
     state: Annotated[TaskState | None, typer.Option(help="Only these; unset: all.")] = None,
     type: Annotated[str | None, typer.Option(help="Only this type.")] = None,
-    limit: Annotated[int, typer.Option(min=0, help="At most so many; 0: all.")] = 50,
+    limit: lists.Limit = lists.LIMIT,
+    cursor: lists.Cursor = None,
     json: Json = False,
 ) -> None:
     """List tasks, the open ones first."""
 
-    async def listed(client: Client) -> list[Task]:
-        names = [queue] if queue else [each.queue for each in await client.queues()]
-        found: list[Task] = []
-        for name in names:
-            if limit and len(found) >= limit:
-                break
-            room = limit - len(found) if limit else 0
-            found += await http.at_most(client.tasks(name, state=state, type=type), room)
-        return found
+    async def find(client: Client) -> lists.Found[Task]:
+        def listed(name: str, after: str | None, room: int | None) -> Listed[Task]:
+            return client.tasks(name, state=state, type=type, cursor=after, limit=room)
 
-    found = http.ask(listed, json=json)
-    http.show(
-        {"items": [each.document() for each in found]},
-        tasks_table(found, "There is no such task."),
-        json=json,
+        return await lists.found_in_queues(client, queue, listed, cursor, limit)
+
+    found = http.ask(find, json=json)
+    lists.show(
+        context, found, lambda items: tasks_table(items, "There is no such task."), json=json
     )
 
 

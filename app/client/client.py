@@ -1,7 +1,7 @@
 """``Client``: everything a user of a queue reaches for, over HTTP."""
 
 import math
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar, Unpack
@@ -11,7 +11,7 @@ from app.client.batch import batches
 from app.client.errors import ClientError, NotFinished
 from app.client.lifespans import Lifespans
 from app.client.new_task import NewTask, Payload, SubmitOptions, encoded, plain
-from app.client.pages import items_of
+from app.client.pages import Listed
 from app.client.results import (
     Acted,
     Canary,
@@ -212,10 +212,20 @@ class Client:
         return Canary.of(await self._ask(Call("GET", _queue(queue, "canaries", task_id))))
 
     def tasks(
-        self, queue: str, *, state: str | None = None, type: str | None = None
-    ) -> AsyncIterator[Task]:
-        """A queue's tasks; without a state: the open ones, then the finished ones."""
-        return self._items(_queue(queue, "tasks"), query_of({"state": state, "type": type}), Task)
+        self,
+        queue: str,
+        *,
+        state: str | None = None,
+        type: str | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> Listed[Task]:
+        """A queue's tasks; without a state: the open ones, then the finished ones.
+
+        ``limit``: at most so many; the list's ``cursor`` then says where to go on.
+        """
+        query = query_of({"state": state, "type": type})
+        return self._items(_queue(queue, "tasks"), query, Task, cursor, limit)
 
     async def pause(self, queue: str) -> Queue:
         """Let no task of the queue start; submits are still taken."""
@@ -230,13 +240,29 @@ class Client:
         call = Call("POST", _queue(queue, "clear"), encoded({"confirm": queue}), repeatable=False)
         return int((await self._ask(call))["cancelled"])
 
-    def dead(self, queue: str, **filters: Unpack[Filters]) -> AsyncIterator[Task]:
-        """The dead tasks of a queue that match, newest first."""
-        return self._items(_queue(queue, "dead"), query_of(filter_members(**filters)), Task)
+    def dead(
+        self,
+        queue: str,
+        *,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **filters: Unpack[Filters],
+    ) -> Listed[Task]:
+        """The dead tasks of a queue that match, newest first; ``limit`` as in ``tasks``."""
+        query = query_of(filter_members(**filters))
+        return self._items(_queue(queue, "dead"), query, Task, cursor, limit)
 
-    def suspended(self, queue: str, **filters: Unpack[Filters]) -> AsyncIterator[Task]:
-        """The suspended tasks of a queue that match, newest first."""
-        return self._items(_queue(queue, "suspended"), query_of(filter_members(**filters)), Task)
+    def suspended(
+        self,
+        queue: str,
+        *,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **filters: Unpack[Filters],
+    ) -> Listed[Task]:
+        """The suspended tasks of a queue that match, newest first; ``limit`` as in ``tasks``."""
+        query = query_of(filter_members(**filters))
+        return self._items(_queue(queue, "suspended"), query, Task, cursor, limit)
 
     async def retry_dead(
         self, queue: str, *, payload: Payload | None = None, **selection: Unpack[Selection]
@@ -260,9 +286,11 @@ class Client:
         """Give many suspended tasks up."""
         return await self._act(_queue(queue, "suspended", "discard"), selections(**selection))
 
-    def quarantined(self) -> AsyncIterator[Quarantined]:
-        """Unreadable or conflicting copies that wait for a person."""
-        return self._items(QUARANTINE, {}, Quarantined)
+    def quarantined(
+        self, *, cursor: str | None = None, limit: int | None = None
+    ) -> Listed[Quarantined]:
+        """Unreadable or conflicting copies that wait for a person; ``limit`` as in ``tasks``."""
+        return self._items(QUARANTINE, {}, Quarantined, cursor, limit)
 
     async def requeue_quarantined(self, id: str) -> Receipt:
         """Take a copy in after all, as the task it says it is."""
@@ -356,8 +384,15 @@ class Client:
             matched, done = matched + acted.matched, done + acted.done
         return Acted(matched=matched, done=done)
 
-    def _items(self, path: str, query: Mapping[str, str], read: type[R]) -> AsyncIterator[R]:
-        return items_of(self._ask, path, query, read.of)
+    def _items(
+        self,
+        path: str,
+        query: Mapping[str, str],
+        read: type[R],
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> Listed[R]:
+        return Listed(self._ask, path, query, read.of, cursor=cursor, limit=limit)
 
     async def _ask(self, call: Call, within: float | None = None) -> Any:
         return await self._transport.ask(call, self._timeout_s if within is None else within)

@@ -5,13 +5,14 @@ The calls run in a loop of the client's own, in a thread; any number of threads 
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from functools import wraps
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
 from app.client.client import Client
+from app.client.pages import Listed
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,24 +29,38 @@ def _sync(
 
 
 def _iterated(
-    method: Callable[Concatenate[Client, P], AsyncIterator[T]],
-) -> Callable[Concatenate["SyncClient", P], Iterator[T]]:
+    method: Callable[Concatenate[Client, P], Listed[T]],
+) -> Callable[Concatenate["SyncClient", P], "SyncListed[T]"]:
     @wraps(method)
-    def call(self: "SyncClient", /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
-        items = method(self._client, *args, **kwargs)
-        while True:
-            found = self._run(_next(items))
-            if found is None:
-                return
-            yield found[0]
+    def call(self: "SyncClient", /, *args: P.args, **kwargs: P.kwargs) -> "SyncListed[T]":
+        return SyncListed(self, method(self._client, *args, **kwargs))
 
     return call
 
 
-async def _next(items: AsyncIterator[T]) -> tuple[T] | None:
-    async for item in items:
-        return (item,)
-    return None
+class SyncListed(Iterator[T], Generic[T]):
+    """``Listed`` without ``await``."""
+
+    def __init__(self, client: "SyncClient", items: Listed[T]) -> None:
+        self._client = client
+        self._items = items
+
+    def __next__(self) -> T:
+        """The next item."""
+        found = self._client._run(self._next())  # noqa: SLF001 - a part of it
+        if found is None:
+            raise StopIteration
+        return found[0]
+
+    @property
+    def cursor(self) -> str | None:
+        """Where the list goes on, see ``Listed``."""
+        return self._items.cursor
+
+    async def _next(self) -> tuple[T] | None:
+        async for item in self._items:
+            return (item,)
+        return None
 
 
 class SyncClient:

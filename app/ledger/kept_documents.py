@@ -9,6 +9,7 @@ from typing import Any
 
 from app.ledger import documents
 from app.ledger.bulk import Documents
+from app.ledger.paging import Place
 from app.ledger.records import ActionRecord, Marks, QuarantineRecord, RehydrationRecord
 
 NEWEST_FIRST = [("at_ms", -1), ("_id", -1)]
@@ -70,10 +71,19 @@ async def put_quarantine(quarantine: Documents, record: QuarantineRecord) -> Non
 
 
 async def quarantined(
-    quarantine: Documents, limit: int, tenant: str | None
+    quarantine: Documents, limit: int, tenants: Sequence[str] | None, after: Place | None
 ) -> list[QuarantineRecord]:
     """Unresolved ones, newest first."""
-    query = {"resolution": None} | ({"tenant": tenant} if tenant is not None else {})
+    query: dict[str, Any] = {"resolution": None}
+    if tenants is not None:
+        query["tenant"] = {"$in": list(tenants)}
+    if after is not None:
+        # The time once more: only so does the scan begin there.
+        query["at_ms"] = {"$lte": after.at_ms}
+        query["$or"] = [
+            {"at_ms": {"$lt": after.at_ms}},
+            {"at_ms": after.at_ms, "_id": {"$lt": after.id}},
+        ]
     found = await quarantine.find(query).sort(NEWEST_FIRST).limit(limit).to_list(None)
     return [documents.quarantine_record(d) for d in found]
 

@@ -6,10 +6,12 @@ Each is a document with what it is found by beside it.
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import orjson
 
 from app.ledger.documents import marks, marks_document
+from app.ledger.paging import Place
 from app.ledger.records import ActionRecord, Marks, QuarantineRecord, RehydrationRecord
 
 DOCUMENTED = ("id", "reason", "queue", "tenant", "task_id", "headers", "at_ms")
@@ -86,12 +88,21 @@ def put_quarantine(db: sqlite3.Connection, record: QuarantineRecord) -> None:
     )
 
 
-def quarantined(db: sqlite3.Connection, limit: int, tenant: str | None) -> list[QuarantineRecord]:
+def quarantined(
+    db: sqlite3.Connection, limit: int, tenants: Sequence[str] | None, after: Place | None
+) -> list[QuarantineRecord]:
     """Unresolved ones, newest first."""
+    terms, values = ["resolution IS NULL"], list[Any]()
+    if tenants is not None:
+        terms.append("tenant IN (SELECT value FROM json_each(?))")
+        values.append(orjson.dumps(list(tenants)).decode())
+    if after is not None:
+        terms.append("(at, id) < (?, ?)")
+        values += after
     found = db.execute(
-        "SELECT * FROM quarantine WHERE resolution IS NULL AND (? IS NULL OR tenant = ?)"
+        f"SELECT * FROM quarantine WHERE {' AND '.join(terms)}"  # noqa: S608 - terms of ours alone
         " ORDER BY at DESC, id DESC LIMIT ?",
-        (tenant, tenant, limit),
+        (*values, limit),
     )
     return [_quarantine_record(row) for row in found]
 

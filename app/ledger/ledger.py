@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from app.ledger.paging import Place
 from app.ledger.records import (
     ActionRecord,
     Finish,
@@ -133,8 +134,13 @@ class Ledger(Protocol):
     async def put_quarantine(self, record: QuarantineRecord) -> None:
         """Keep a copy for a person; repeating it changes nothing."""
 
-    async def quarantined(self, limit: int, *, tenant: str | None = None) -> list[QuarantineRecord]:
-        """What lies unresolved in the quarantine (of one tenant), newest first."""
+    async def quarantined(
+        self, limit: int, *, tenants: Sequence[str] | None = None, after: Place | None = None
+    ) -> list[QuarantineRecord]:
+        """What lies unresolved in the quarantine (of some tenants), newest first.
+
+        ``after``: the last one of the page before.
+        """
 
     async def get_quarantined(self, id: str) -> QuarantineRecord | None:
         """One quarantined copy, resolved or not."""

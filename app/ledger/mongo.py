@@ -22,7 +22,7 @@ from app.ledger import documents, kept_documents, searches, updates
 from app.ledger.bulk import Documents, Operation, decide
 from app.ledger.growing import grow_documents
 from app.ledger.indexes import make_indexes
-from app.ledger.paging import page_of
+from app.ledger.paging import Place, page_of
 from app.ledger.records import (
     ActionRecord,
     Finish,
@@ -326,10 +326,12 @@ class MongoLedger:
         async with self._deadline():
             await kept_documents.put_quarantine(self._quarantine, record)
 
-    async def quarantined(self, limit: int, *, tenant: str | None = None) -> list[QuarantineRecord]:
+    async def quarantined(
+        self, limit: int, *, tenants: Sequence[str] | None = None, after: Place | None = None
+    ) -> list[QuarantineRecord]:
         """Newest first."""
         async with self._deadline():
-            return await kept_documents.quarantined(self._quarantine, limit, tenant)
+            return await kept_documents.quarantined(self._quarantine, limit, tenants, after)
 
     async def get_quarantined(self, id: str) -> QuarantineRecord | None:
         """One document."""

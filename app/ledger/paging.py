@@ -10,7 +10,7 @@ from app.ledger.records import LedgerRecord, Page
 
 
 class Place(NamedTuple):
-    """Where a record stands in the order; ``id`` is the task's full name."""
+    """Where an item stands in the order; ``id`` is a task's full name or a copy's id."""
 
     at_ms: int
     id: str
@@ -20,7 +20,7 @@ def page_of(found: list[LedgerRecord], limit: int) -> Page:
     """The first ``limit`` of ``found``, which is one longer where there is more."""
     items = found[:limit]
     more = len(found) > limit
-    return Page(items, _cursor(items[-1]) if more and items else None)
+    return Page(items, cursor_of(_place(items[-1])) if more and items else None)
 
 
 def place_of(cursor: str | None) -> Place | None:
@@ -43,6 +43,11 @@ def place_of(cursor: str | None) -> Place | None:
     )
 
 
-def _cursor(record: LedgerRecord) -> str:
+def cursor_of(place: Place) -> str:
+    """The cursor behind which the next page begins."""
+    return urlsafe_b64encode(orjson.dumps([*place])).decode()
+
+
+def _place(record: LedgerRecord) -> Place:
     assert record.finished is not None  # noqa: S101 - for the type checker; only those are found
-    return urlsafe_b64encode(orjson.dumps([record.finished.at_ms, record.key.full])).decode()
+    return Place(record.finished.at_ms, record.key.full)

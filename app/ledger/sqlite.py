@@ -17,7 +17,7 @@ from app.clock import now_ms
 from app.errors import LedgerMismatch, QueueLimitReached, Unavailable, reason_of
 from app.ledger import kept_rows, rows, selects
 from app.ledger.growing import grow_tables
-from app.ledger.paging import page_of
+from app.ledger.paging import Place, page_of
 from app.ledger.records import (
     ActionRecord,
     Finish,
@@ -279,9 +279,11 @@ class SqliteLedger:
         """Insert unless there."""
         await self._run(lambda db: kept_rows.put_quarantine(db, record))
 
-    async def quarantined(self, limit: int, *, tenant: str | None = None) -> list[QuarantineRecord]:
+    async def quarantined(
+        self, limit: int, *, tenants: Sequence[str] | None = None, after: Place | None = None
+    ) -> list[QuarantineRecord]:
         """Newest first."""
-        return await self._run(lambda db: kept_rows.quarantined(db, limit, tenant))
+        return await self._run(lambda db: kept_rows.quarantined(db, limit, tenants, after))
 
     async def get_quarantined(self, id: str) -> QuarantineRecord | None:
         """One row."""

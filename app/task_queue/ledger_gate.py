@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from app.errors import Unavailable, reason_of
 from app.ledger.ledger import Ledger
+from app.ledger.paging import Place
 from app.ledger.records import (
     ActionRecord,
     Finish,
@@ -133,9 +134,13 @@ class LedgerGate:
         """The latest actions, newest first."""
         return await self._pass(lambda: self._ledger.actions(limit))
 
-    async def quarantined(self, limit: int, *, tenant: str | None = None) -> list[QuarantineRecord]:
+    async def quarantined(
+        self, limit: int, *, tenants: Sequence[str] | None = None, after: Place | None = None
+    ) -> list[QuarantineRecord]:
         """What lies unresolved in the quarantine, newest first."""
-        return await self._pass(lambda: self._ledger.quarantined(limit, tenant=tenant))
+        return await self._pass(
+            lambda: self._ledger.quarantined(limit, tenants=tenants, after=after)
+        )
 
     async def get_quarantined(self, id: str) -> QuarantineRecord | None:
         """One quarantined copy, resolved or not."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 from app.clock import now_ms
 from app.crashing import CrashPoints
 from app.errors import StateConflict, TaskNotFound
+from app.ledger.paging import Place, cursor_of, place_of
 from app.ledger.records import QuarantineRecord
 from app.names import QueueName
 from app.task_queue.ledger_gate import LedgerGate
@@ -19,7 +20,8 @@ from app.task_queue.recording import ANONYMOUS, Recorder
 from app.task_queue.request import Prepared
 from app.task_queue.views import quarantined_copy
 
-LISTED_MAX: Final = 500
+NOBODY: Final = ""
+"""The tenant of what cannot be read."""
 REQUEUED: Final = "requeued"
 DISCARDED: Final = "discarded"
 
@@ -44,14 +46,24 @@ class Quarantine:
         self._crashes = crashes
         self._mirrored = mirrored
 
-    async def listed(self) -> list[dict[str, Any]]:
-        """What lies there, the latest first; also what nobody can say whose it is.
+    async def listed(
+        self, cursor: str | None, limit: int
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """A page of what lies there, the latest first, and the next page's cursor.
+
+        Also what nobody can say whose it is.
 
         Raises:
+            InvalidTask: the cursor is none of this list.
             Unavailable: the ledger is away.
         """
-        records = await self._ledger.quarantined(LISTED_MAX)
-        return [quarantined_copy(each) for each in records if self._is_ours(each)]
+        records = await self._ledger.quarantined(
+            limit + 1, tenants=(NOBODY, self._tenant), after=place_of(cursor)
+        )
+        shown = records[:limit]
+        more = len(records) > limit
+        after = cursor_of(Place(shown[-1].at_ms, shown[-1].id)) if more else None
+        return [quarantined_copy(each) for each in shown], after
 
     async def requeue(self, id: str, judge: Callable[[bytes], Prepared]) -> Receipt:
         """Accept the envelope of a copy, unchanged; ``judge`` reads it as a submit.
@@ -102,4 +114,4 @@ class Quarantine:
             await self._recorder.record(f"quarantine.{resolution}", name, {"id": record.id}, 1)
 
     def _is_ours(self, record: QuarantineRecord) -> bool:
-        return record.tenant in ("", self._tenant)
+        return record.tenant in (NOBODY, self._tenant)

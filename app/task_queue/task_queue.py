@@ -333,10 +333,12 @@ class TaskQueue:
         with self._watched():
             return await self._figures.workers(self._settings.tenant)
 
-    async def quarantined(self) -> list[dict[str, Any]]:
-        """What lies in the quarantine. Raises ``Unavailable`` without the ledger."""
+    async def quarantined(
+        self, cursor: str | None, limit: int
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """A page of what lies in the quarantine; see ``Quarantine.listed``."""
         with self._watched():
-            return await self._quarantine.listed()
+            return await self._quarantine.listed(cursor, limit)
 
     async def requeue(self, id: str, judge: Callable[[bytes], Prepared]) -> Receipt:
         """Accept the envelope of a quarantined copy; see ``Quarantine.requeue``."""

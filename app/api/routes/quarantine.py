@@ -13,6 +13,7 @@ from app.api.accepting import Accepting
 from app.api.answers import json_answer
 from app.api.deadline import within
 from app.api.errors import NotQuarantined
+from app.api.routes.parameters import PAGE, Cursor, Limit
 from app.errors import TaskNotFound
 from app.task_queue.request import Rules, read_envelope
 from app.task_queue.task_queue import TaskQueue
@@ -40,10 +41,11 @@ class QuarantineRoutes:
         self._accepting = accepting
         self._within_s = within_s
 
-    async def listed(self) -> Response:
-        """What lies in the quarantine, the latest first, at most 500 copies."""
+    async def listed(self, cursor: Cursor = None, limit: Limit = PAGE) -> Response:
+        """A page of what lies in the quarantine, the latest first."""
         async with within(self._within_s):
-            return json_answer({"items": await self._task_queue.quarantined(), "cursor": None})
+            items, after = await self._task_queue.quarantined(cursor, limit)
+        return json_answer({"items": items, "cursor": after})
 
     async def requeue(self, id: CopyId) -> Response:
         """Accept the envelope of a copy, unchanged, and let the copy go."""
@@ -75,7 +77,7 @@ def add_routes(
         "/v1/quarantine",
         routes.listed,
         methods=["GET"],
-        responses={200: {"model": schemas.QuarantinedCopies}, **schemas.problems(503)},
+        responses={200: {"model": schemas.QuarantinedCopies}, **schemas.problems(422, 503)},
     )
     add(
         "/v1/quarantine/{id}/requeue",

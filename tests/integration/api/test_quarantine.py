@@ -50,6 +50,22 @@ async def test_what_lies_there_is_shown(api, stores):
     assert found["q2"]["body"] == "\ufffd{"
 
 
+async def test_what_lies_there_is_listed_page_by_page(api, stores):
+    for n in range(5):
+        await put(stores, b"{", f"q{n}")
+    await put(stores, b"{", "hidden", tenant="other")
+    found, cursor = [], ""
+    while cursor is not None:
+        page = (await api.get(f"/v1/quarantine?limit=2{cursor and '&cursor=' + cursor}")).document
+        assert len(page["items"]) <= 2
+        found += [each["id"] for each in page["items"]]
+        cursor = page["cursor"]
+    assert sorted(found) == ["q0", "q1", "q2", "q3", "q4"]
+    for query in ("limit=0", "limit=201", "cursor=nonsense"):
+        refused = await api.get(f"/v1/quarantine?{query}")
+        assert (refused.status, refused.code) == (422, "invalid_task")
+
+
 async def test_secrets_are_masked_there_too(api, stores):
     payload = {"url": "https://a/", "headers": {"Authorization": "x"}}
     await put(stores, written(type="http.deliver", payload=payload))

@@ -55,7 +55,7 @@ async def test_a_copy_is_given_up_after_asking(lifeboat, set_aside):
     await set_aside("q1", b"nonsense")
     assert (await lifeboat("quarantine", "discard", "q1", typed="n\n")).code == 1
     assert (await lifeboat("quarantine", "discard", "q1", "--yes")).code == 0
-    assert (await lifeboat("quarantine", "ls", "--json")).document == {"items": []}
+    assert (await lifeboat("quarantine", "ls", "--json")).document == {"items": [], "cursor": None}
 
 
 async def test_a_copy_is_taken_in_after_all(lifeboat, set_aside, api):

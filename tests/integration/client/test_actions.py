@@ -56,6 +56,11 @@ async def test_the_parked_are_listed_by_filters_over_pages(client, stores, state
     assert sorted(every) == sorted(f"t{n}" for n in range(60))
     assert [task.task_id async for task in listed("default", user="t7", error="busy")] == ["t7"]
     assert [task async for task in listed("default", error="other")] == []
+    first = listed("default", limit=55)
+    found = [task.task_id async for task in first]
+    rest = listed("default", limit=55, cursor=first.cursor)
+    assert (found, [task.task_id async for task in rest]) == (every[:55], every[55:])
+    assert rest.cursor is None
 
 
 async def test_many_are_run_again_or_given_up(client, stores):

@@ -20,6 +20,20 @@ async def test_it_does_what_the_other_does(api):
     assert await asyncio.to_thread(script) == ({"n": 1}, ["default"])
 
 
+async def test_a_list_goes_on_where_its_limit_ended_it(api):
+    def script():
+        with SyncClient(api.url, timeout=10) as client:
+            for n in range(3):
+                client.submit("report", {}, task_id=f"t{n}")
+            first = client.tasks("default", limit=2)
+            found = [task.task_id for task in first]
+            rest = client.tasks("default", cursor=first.cursor)
+            return found, [task.task_id for task in rest], rest.cursor
+
+    found, rest, cursor = await asyncio.to_thread(script)
+    assert (len(found), sorted(found + rest), cursor) == (2, ["t0", "t1", "t2"], None)
+
+
 def test_closing_it_twice_does_no_harm():
     client = SyncClient("http://127.0.0.1:9")
     client.close()

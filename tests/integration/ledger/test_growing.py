@@ -115,7 +115,7 @@ async def test_records_of_old_get_their_next_outcome(grown):
 
 
 async def test_the_quarantine_of_old_is_listed_and_resolved(grown):
-    assert await grown.quarantined(10, tenant="acme") == [SUSPECT]
+    assert await grown.quarantined(10, tenants=["acme"]) == [SUSPECT]
     assert await grown.get_quarantined("q1") == SUSPECT
     assert await grown.resolve_quarantined("q1", "discarded", "ada", AT_MS)
     assert await grown.count_quarantined() == 0

@@ -9,6 +9,7 @@ import pytest
 
 from app.errors import QueueLimitReached
 from app.ledger.mongo import MongoLedger
+from app.ledger.paging import Place
 from app.ledger.records import (
     ActionRecord,
     LeaseView,
@@ -290,6 +291,17 @@ async def test_the_quarantine_is_listed_newest_first(ledger):
     assert [each.id for each in await ledger.quarantined(2)] == ["q3", "q2"]
 
 
+async def test_the_quarantine_goes_on_behind_a_place(ledger):
+    for n, name in enumerate(("q1", "q2", "q3", "q4")):
+        tenant = "other" if name == "q2" else "acme"
+        await ledger.put_quarantine(quarantined(name, AT_MS + n // 2, tenant=tenant))
+    found, after = [], None
+    while page := await ledger.quarantined(1, tenants=["", "acme"], after=after):
+        found += [each.id for each in page]
+        after = Place(page[-1].at_ms, page[-1].id)
+    assert found == ["q4", "q3", "q1"]
+
+
 async def test_concurrent_writes_of_one_copy_are_one_record(ledger):
     await asyncio.gather(*(ledger.put_quarantine(quarantined("q1")) for _ in range(20)))
     assert len(await ledger.quarantined(10)) == 1
@@ -312,7 +324,7 @@ async def test_the_quarantine_of_a_tenant(ledger):
     for n, tenant in enumerate(["acme", "other", "acme"]):
         await ledger.put_quarantine(quarantined(f"q{n}", AT_MS + n, tenant=tenant))
     for tenant, names in {"acme": ["q2", "q0"], "other": ["q1"], "nobody": [], "": []}.items():
-        found = await ledger.quarantined(10, tenant=tenant)
+        found = await ledger.quarantined(10, tenants=[tenant])
         assert [each.id for each in found] == names
     assert len(await ledger.quarantined(10)) == await ledger.count_quarantined() == 3
 
