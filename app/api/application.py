@@ -26,6 +26,7 @@ from app.api.routes import (
     workers,
 )
 from app.api.routes.rehydrations import RehydrateBody
+from app.api.routes.strict import StrictRoute
 from app.api.schemas import components
 from app.errors import InvalidTask, LifeboatError
 from app.metrics import Metrics
@@ -60,6 +61,7 @@ def create_application(settings: Settings, task_queue: TaskQueue, metrics: Metri
         redoc_url=None,
         redirect_slashes=False,
     )
+    application.router.route_class = StrictRoute
     application.add_exception_handler(LifeboatError, _refused)
     application.add_exception_handler(RequestValidationError, _invalid)
     application.add_exception_handler(HTTPException, _not_routed)

@@ -21,6 +21,6 @@ def add_routes(application: FastAPI, task_queue: TaskQueue, within_s: float) -> 
         "/v1/mirror",
         mirror,
         methods=["GET"],
-        responses={200: {"model": schemas.Mirrors}, **schemas.problems(503)},
+        responses={200: {"model": schemas.Mirrors}, **schemas.problems(422, 503)},
         response_model=None,
     )

@@ -114,7 +114,7 @@ def add_routes(
     get(
         "/v1/queues",
         queues.all,
-        responses={200: {"model": schemas.Queues}, **schemas.problems(503)},
+        responses={200: {"model": schemas.Queues}, **schemas.problems(422, 503)},
     )
     get("/v1/queues/{queue}", queues.one, responses=one)
     get(

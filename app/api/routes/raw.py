@@ -1,17 +1,12 @@
-"""Routes whose endpoints read the request themselves: nothing is parsed before them."""
+"""Routes whose endpoints read the request themselves: nothing of it is parsed before them."""
 
-from collections.abc import Callable, Coroutine
-from typing import Any
-
-from fastapi.routing import APIRoute
-from starlette.requests import Request
-from starlette.responses import Response
+from app.api.routes.strict import Handler, StrictRoute
 
 
-class RawRoute(APIRoute):
+class RawRoute(StrictRoute):
     """A route that hands the request over as it is."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    def handler(self) -> Handler:
         """The endpoint as it is."""
-        handler: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
-        return handler
+        endpoint: Handler = self.endpoint
+        return endpoint

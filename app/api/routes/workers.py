@@ -21,6 +21,6 @@ def add_routes(application: FastAPI, task_queue: TaskQueue, within_s: float) -> 
         "/v1/workers",
         workers,
         methods=["GET"],
-        responses={200: {"model": schemas.Workers}, **schemas.problems(503)},
+        responses={200: {"model": schemas.Workers}, **schemas.problems(422, 503)},
         response_model=None,
     )

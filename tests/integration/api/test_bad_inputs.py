@@ -389,6 +389,33 @@ async def test_what_is_not_there_is_a_problem(api, method, path, status, code):
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "names"),
+    [
+        ("GET", "/v1/tasks/t1?que=mail", ["que"]),
+        ("GET", "/v1/queues?limt=3", ["limt"]),
+        ("GET", "/v1/queues/default/tasks?stat=dead&limit=3", ["stat"]),
+        ("GET", "/v1/queues/default/dead?limt=3&usr=ada", ["limt", "usr"]),
+        ("GET", "/v1/quarantine?tenant=other", ["tenant"]),
+        ("POST", "/v1/tasks?queue=mail", ["queue"]),
+        ("POST", "/v1/tasks/batch?queue=mail", ["queue"]),
+        ("POST", "/v1/tasks/t1/cancel?reason=", ["reason"]),
+        ("POST", "/v1/rehydrations?dryRun=true", ["dryRun"]),
+    ],
+)
+async def test_a_query_parameter_nobody_knows_is_refused(api, stores, method, path, names):
+    before = await stores.redis_keys()
+    answer = await api.call(method, path)
+    assert (answer.status, answer.code) == (422, "invalid_task")
+    assert answer.pointers == [f"?{name}" for name in names]
+    assert await stores.redis_keys() == before
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/docs", "/openapi.json"])
+async def test_what_probes_and_browsers_ask_for_may_have_any_query(api, path):
+    assert (await api.get(f"{path}?now=1")).status == 200
+
+
+@pytest.mark.parametrize(
     ("path", "pointer"),
     [
         ("/v1/tasks/a%20b", "#/taskId"),
