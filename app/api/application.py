@@ -12,6 +12,7 @@ from app import __version__
 from app.api.accepting import Accepting
 from app.api.bodies import Bodies, ClearBody, DiscardBody, RedriveBody, SelectionBody
 from app.api.errors import NoSuchMethod, NoSuchRoute, problem_response
+from app.api.findings import problems_of_parameters
 from app.api.routes import (
     actions,
     batch,
@@ -31,7 +32,6 @@ from app.api.schemas import components
 from app.errors import InvalidTask, LifeboatError
 from app.metrics import Metrics
 from app.settings import Settings
-from app.task_queue.problems import problems_from
 from app.task_queue.request import SubmitTask
 from app.task_queue.task_queue import TaskQueue
 
@@ -86,7 +86,7 @@ def create_application(settings: Settings, task_queue: TaskQueue, metrics: Metri
     coverage.add_routes(application, task_queue, look_within_s)
     mirror.add_routes(application, task_queue, look_within_s)
     workers.add_routes(application, task_queue, look_within_s)
-    quarantine.add_routes(application, task_queue, rules, accepting, act_within_s)
+    quarantine.add_routes(application, task_queue, bodies, rules, accepting, act_within_s)
     rehydrations.add_routes(application, task_queue, bodies, look_within_s)
     health.add_routes(application, task_queue, metrics)
     return application
@@ -96,11 +96,10 @@ async def _refused(_request: Request, error: Exception) -> Response:
     return problem_response(error)
 
 
-async def _invalid(_request: Request, error: Exception) -> Response:
+async def _invalid(request: Request, error: Exception) -> Response:
     found = error.errors() if isinstance(error, RequestValidationError) else []
-    # FastAPI tells whether it was the path or the query; a pointer tells the field.
-    named = [{**each, "loc": each["loc"][1:]} for each in found]
-    return problem_response(InvalidTask(*problems_from(named)))
+    dependant = getattr(request.scope.get("route"), "dependant", None)
+    return problem_response(InvalidTask(*problems_of_parameters(found, dependant)))
 
 
 async def _not_routed(request: Request, error: Exception) -> Response:

@@ -28,6 +28,10 @@ class _Body(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", alias_generator=to_camel)
 
 
+class NoBody(_Body):
+    """May be left out, and has no member."""
+
+
 class RedriveBody(_Body):
     """May be left out; ``payload`` takes the place of the task's own."""
 
@@ -85,11 +89,22 @@ class DiscardBody(_Body):
     all: bool = False
 
 
+def check_times(since: int | None, until: int | None, pointer: str) -> None:
+    """Refuse a time that ends before it begins: nothing lies in it.
+
+    Raises:
+        InvalidTask: ``since`` is later than ``until``.
+    """
+    if since is not None and until is not None and since > until:
+        sentence = f"Must not be later than until, {until}."
+        raise InvalidTask(FieldProblem(pointer, sentence, until))
+
+
 def selection_of(body: SelectionBody | DiscardBody) -> Selection:
     """What is selected.
 
     Raises:
-        InvalidTask: not exactly one way to select, or an empty filter.
+        InvalidTask: not exactly one way to select, or a filter that is empty or lets nothing in.
     """
     given = body.model_dump(by_alias=True, exclude_unset=True)
     asked = {name: given[name] for name in ("ids", "filter", "all") if given.get(name)}
@@ -103,6 +118,8 @@ def selection_of(body: SelectionBody | DiscardBody) -> Selection:
         problems.append(FieldProblem("#/payload", "Goes only together with ids."))
     if problems:
         raise InvalidTask(*problems)
+    if body.filter:
+        check_times(body.filter.since, body.filter.until, "#/filter/since")
     wanted = body.filter.filter() if body.filter else Filter()
     return Selection(tuple(body.ids) if body.ids else None, wanted, asked)
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from app.api import schemas
 from app.api.answers import json_answer
-from app.api.bodies import Bodies, RedriveBody
+from app.api.bodies import Bodies, NoBody, RedriveBody
 from app.api.deadline import within
 from app.api.routes.parameters import QueueWanted, TaskId
 from app.task_queue.task_queue import TaskQueue
@@ -23,11 +23,14 @@ class Actions:
         self._bodies = bodies
         self._within_s = within_s
 
-    async def cancel(self, task_id: TaskId, queue: QueueWanted = None) -> Response:
+    async def cancel(
+        self, request: Request, task_id: TaskId, queue: QueueWanted = None
+    ) -> Response:
         """Cancel a task that has not ended; a running handler is told to stop.
 
         Answered 200, the cancel is recorded and holds, whatever is lost.
         """
+        await self._bodies.read(request, NoBody)
         async with within(self._within_s):
             return json_answer(await self._task_queue.cancel(task_id, queue))
 
@@ -60,7 +63,7 @@ def add_routes(
     add(
         "/v1/tasks/{taskId}/cancel",
         actions.cancel,
-        responses={**task, **schemas.problems(404, 409, 422, 503)},
+        responses={**task, **schemas.problems(400, 404, 408, 409, 413, 415, 422, 503)},
     )
     for verb, endpoint in (("retry", actions.retry), ("resume", actions.resume)):
         add(

@@ -9,7 +9,14 @@ from starlette.responses import Response
 
 from app.api import schemas
 from app.api.answers import json_answer
-from app.api.bodies import TEXT_CHARS_MAX, Bodies, DiscardBody, SelectionBody, selection_of
+from app.api.bodies import (
+    TEXT_CHARS_MAX,
+    Bodies,
+    DiscardBody,
+    SelectionBody,
+    check_times,
+    selection_of,
+)
 from app.api.deadline import within
 from app.api.routes.parameters import PAGE, Cursor, Limit, QueueInPath, TypeWanted
 from app.api.routes.queues import known_queue
@@ -58,6 +65,7 @@ class ParkedRoutes:
         limit: Limit = PAGE,
     ) -> Response:
         """A page of them, the latest first."""
+        check_times(since, until, "?since")
         wanted = Filter(type, error, channel, user, chat_id, since, until)
         async with within(self._look_within_s):
             with known_queue():

@@ -6,11 +6,13 @@ from functools import partial
 from typing import Annotated, Final
 
 from fastapi import FastAPI, Path
+from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api import schemas
 from app.api.accepting import Accepting
 from app.api.answers import json_answer
+from app.api.bodies import Bodies, NoBody
 from app.api.deadline import within
 from app.api.errors import NotQuarantined
 from app.api.routes.parameters import PAGE, Cursor, Limit
@@ -34,8 +36,14 @@ class QuarantineRoutes:
     """The endpoints."""
 
     def __init__(
-        self, task_queue: TaskQueue, rules: Rules, accepting: Accepting, within_s: float
+        self,
+        task_queue: TaskQueue,
+        bodies: Bodies,
+        rules: Rules,
+        accepting: Accepting,
+        within_s: float,
     ) -> None:
+        self._bodies = bodies
         self._task_queue = task_queue
         self._rules = rules
         self._accepting = accepting
@@ -47,8 +55,9 @@ class QuarantineRoutes:
             items, after = await self._task_queue.quarantined(cursor, limit)
         return json_answer({"items": items, "cursor": after})
 
-    async def requeue(self, id: CopyId) -> Response:
+    async def requeue(self, request: Request, id: CopyId) -> Response:
         """Accept the envelope of a copy, unchanged, and let the copy go."""
+        await self._bodies.read(request, NoBody)
         judge = partial(read_envelope, rules=self._rules)
         async with within(self._within_s):
             with _known_copy():
@@ -56,8 +65,9 @@ class QuarantineRoutes:
         self._accepting.count(receipt)
         return self._accepting.answer(receipt)
 
-    async def discard(self, id: CopyId) -> Response:
+    async def discard(self, request: Request, id: CopyId) -> Response:
         """Let a copy go for good."""
+        await self._bodies.read(request, NoBody)
         async with within(self._within_s):
             with _known_copy():
                 return json_answer(await self._task_queue.discard_quarantined(id))
@@ -66,12 +76,13 @@ class QuarantineRoutes:
 def add_routes(
     application: FastAPI,
     task_queue: TaskQueue,
+    bodies: Bodies,
     rules: Rules,
     accepting: Accepting,
     within_s: float,
 ) -> None:
     """Put the endpoints in their places."""
-    routes = QuarantineRoutes(task_queue, rules, accepting, within_s)
+    routes = QuarantineRoutes(task_queue, bodies, rules, accepting, within_s)
     add = partial(application.router.add_api_route, response_model=None)
     add(
         "/v1/quarantine",
@@ -87,7 +98,7 @@ def add_routes(
         responses={
             202: {"model": schemas.Receipt, "description": "Accepted."},
             200: {"model": schemas.Receipt, "description": "Known."},
-            **schemas.problems(404, 409, 413, 422, 429, 503),
+            **schemas.problems(400, 404, 408, 409, 413, 415, 422, 429, 503),
         },
     )
     add(
@@ -96,6 +107,6 @@ def add_routes(
         methods=["POST"],
         responses={
             200: {"model": schemas.QuarantinedCopy},
-            **schemas.problems(404, 409, 422, 503),
+            **schemas.problems(400, 404, 408, 409, 413, 415, 422, 503),
         },
     )

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from app.api import schemas
 from app.api.answers import json_answer
-from app.api.bodies import Bodies, ClearBody
+from app.api.bodies import Bodies, ClearBody, NoBody
 from app.api.deadline import within
 from app.api.errors import QueueNotFound
 from app.api.routes.parameters import PAGE, Cursor, Limit, QueueInPath, TypeWanted
@@ -75,14 +75,16 @@ class Queues:
                 items, after = await self._task_queue.tasks(queue, state, type, cursor, limit)
         return json_answer({"items": items, "cursor": after})
 
-    async def pause(self, queue: QueueInPath) -> Response:
+    async def pause(self, request: Request, queue: QueueInPath) -> Response:
         """Let no task of the queue start from now on; running ones finish, submits are taken."""
+        await self._bodies.read(request, NoBody)
         async with within(self._look_within_s):
             with known_queue():
                 return json_answer(await self._task_queue.pause(queue))
 
-    async def unpause(self, queue: QueueInPath) -> Response:
+    async def unpause(self, request: Request, queue: QueueInPath) -> Response:
         """Let the queue's tasks start again."""
+        await self._bodies.read(request, NoBody)
         async with within(self._look_within_s):
             with known_queue():
                 return json_answer(await self._task_queue.pause(queue, paused=False))
@@ -122,8 +124,9 @@ def add_routes(
         queues.tasks,
         responses={200: {"model": schemas.TaskList}, **refusals},
     )
-    post("/v1/queues/{queue}/pause", queues.pause, responses=one)
-    post("/v1/queues/{queue}/unpause", queues.unpause, responses=one)
+    paused = {**one, **schemas.problems(400, 404, 408, 413, 415, 422, 503)}
+    post("/v1/queues/{queue}/pause", queues.pause, responses=paused)
+    post("/v1/queues/{queue}/unpause", queues.unpause, responses=paused)
     post(
         "/v1/queues/{queue}/clear",
         queues.clear,

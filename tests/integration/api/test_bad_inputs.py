@@ -11,6 +11,7 @@ from app.api import protocol
 from app.clock import now_ms
 from app.envelope import encode
 from app.names import QueueName
+from app.task_queue.request import LATEST_MS
 from tests.integration.api.api import ENVELOPE, TASK
 
 DAY_MS = 86_400_000
@@ -420,14 +421,82 @@ async def test_what_probes_and_browsers_ask_for_may_have_any_query(api, path):
     [
         ("/v1/tasks/a%20b", "#/taskId"),
         ("/v1/tasks/" + "a" * 128, "#/taskId"),
-        ("/v1/tasks/t1?queue=Mail", "#/queue"),
-        ("/v1/tasks/t1?wait=-1", "#/wait"),
-        ("/v1/tasks/t1?wait=soon", "#/wait"),
-        ("/v1/tasks/t1?wait=nan", "#/wait"),
-        ("/v1/tasks/t1?wait=inf", "#/wait"),
+        ("/v1/tasks/t1?queue=Mail", "?queue"),
+        ("/v1/tasks/t1?wait=-1", "?wait"),
+        ("/v1/tasks/t1?wait=soon", "?wait"),
+        ("/v1/tasks/t1?wait=nan", "?wait"),
+        ("/v1/tasks/t1?wait=inf", "?wait"),
         ("/v1/queues/Mail", "#/queue"),
+        ("/v1/queues/default/tasks?state=gone", "?state"),
+        ("/v1/queues/default/tasks?cursor=nonsense", "?cursor"),
+        ("/v1/queues/default/dead?since=2&until=1", "?since"),
+        ("/v1/queues/default/suspended?limit=201", "?limit"),
     ],
 )
 async def test_a_bad_name_in_a_path_or_query_is_named(api, path, pointer):
+    await api.submit()
     answer = await api.get(path)
     assert (answer.status, answer.code, answer.pointers) == (422, "invalid_task", [pointer])
+
+
+@pytest.mark.parametrize(
+    ("query", "detail", "limit"),
+    [
+        ("tasks/t1?wait=nan", "Must be a number, at least 0.", 0),
+        ("tasks/t1?wait=soon", "Must be a number, at least 0.", 0),
+        ("tasks/t1?wait=-1", "Must be at least 0.", 0),
+        (
+            "queues/a/dead?since=abc",
+            f"Must be an integer from 0 to {LATEST_MS}.",
+            f"0 to {LATEST_MS}",
+        ),
+        ("queues/a/tasks?limit=1.5", "Must be an integer from 1 to 200.", "1 to 200"),
+        ("queues/a/dead?since=9&until=3", "Must not be later than until, 3.", 3),
+    ],
+)
+async def test_a_bad_parameter_is_told_its_limit(api, query, detail, limit):
+    answer = await api.get(f"/v1/{query}")
+    (error,) = answer.document["errors"]
+    assert (answer.status, error["detail"], error["limit"]) == (422, detail, limit)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "pointer"),
+    [
+        ("queues/default/dead/retry", {"all": True, "queue": "mail"}, "#/queue"),
+        ("queues/default/dead/discard", {"all": True, "payload": {}}, "#/payload"),
+        ("queues/default/dead/discard", {"filter": {"usr": "ada"}}, "#/filter/usr"),
+        ("queues/default/dead/discard", {"filter": {"since": 2, "until": 1}}, "#/filter/since"),
+        ("queues/default/suspended/resume", {"ids": ["t1"], "al": True}, "#/al"),
+        ("queues/default/pause", {"for": 60}, "#/for"),
+        ("queues/default/unpause", {"for": 60}, "#/for"),
+        ("tasks/t1/cancel", {"reason": "late"}, "#/reason"),
+        ("quarantine/q1/discard", {"reason": "late"}, "#/reason"),
+        ("quarantine/q1/requeue", {"queue": "mail"}, "#/queue"),
+    ],
+)
+async def test_an_action_with_a_member_nobody_knows_is_refused(api, path, body, pointer):
+    await api.submit(taskId="t1")
+    answer = await api.act(f"/v1/{path}", body)
+    assert (answer.status, answer.code, answer.pointers) == (422, "invalid_task", [pointer])
+    assert (await api.get("/v1/queues/default")).document["paused"] is False
+    assert (await api.get("/v1/tasks/t1")).document["state"] == "queued"
+
+
+@pytest.mark.parametrize(
+    "path", ["queues/default/pause", "queues/default/unpause", "tasks/t1/cancel"]
+)
+async def test_an_action_takes_an_empty_body_and_no_broken_one(api, path):
+    await api.submit(taskId="t1")
+    refused = await api.post(b"{", path=f"/v1/{path}")
+    assert (refused.status, refused.code) == (400, "malformed_json")
+    assert (await api.get("/v1/tasks/t1")).document["state"] == "queued"
+    for empty in (None, {}):
+        assert (await api.act(f"/v1/{path}", empty)).status == 200
+
+
+@pytest.mark.parametrize("key", ['"', '"k', 'k"'])
+async def test_a_key_quoted_at_one_end_is_refused(api, stores, key):
+    answer = await api.submit(headers={"Idempotency-Key": key})
+    assert (answer.status, answer.pointers) == (422, ["#/context/idempotencyKey"])
+    assert await stores.redis_keys() == []

@@ -10,6 +10,11 @@ from tests.support.eventually import eventually
 PATH = "/v1/queues/default"
 
 
+def act(api, action, queue):
+    confirmed = {"confirm": queue} if action == "clear" else None
+    return api.act(f"/v1/queues/{queue}/{action}", confirmed)
+
+
 def clear(api, confirm="default", path=PATH):
     return api.act(f"{path}/clear", {"confirm": confirm})
 
@@ -108,11 +113,11 @@ async def test_without_the_ledger_nothing_is_done(start, sqlite_path, action):
     api = await start(store_timeout_ms=300)
     await api.submit()
     with locked(sqlite_path):
-        refused = await api.act(f"{PATH}/{action}", {"confirm": "default"})
+        refused = await act(api, action, "default")
         assert (refused.status, refused.code) == (503, "unavailable")
 
 
 @pytest.mark.parametrize("action", ["pause", "unpause", "clear"])
 async def test_a_queue_nobody_has_used_is_not_found(api, action):
-    refused = await api.act(f"/v1/queues/none/{action}", {"confirm": "none"})
+    refused = await act(api, action, "none")
     assert (refused.status, refused.code) == (404, "queue_not_found")
