@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar, Unpack
-from urllib.parse import quote
 
 from app.client.batch import batches
+from app.client.calls import QUARANTINE, TASKS, in_queue, on_copy, on_task
 from app.client.errors import ClientError, NotFinished
 from app.client.lifespans import Lifespans
 from app.client.new_task import NewTask, Payload, SubmitOptions, encoded, plain
@@ -38,8 +38,6 @@ from app.names import QueueName, derived_task_id, new_task_id
 from app.registry import Retry, TaskRegistry
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
-TASKS: Final = "/v1/tasks"
-QUARANTINE: Final = "/v1/quarantine"
 WAIT_S_MAX: Final = 60.0
 ANSWER_S: Final = 15.0
 """What a waiting call may take beyond its wait."""
@@ -146,7 +144,7 @@ class Client:
 
     async def get(self, task_id: str, *, queue: str | None = None) -> Task:
         """A task as it is. Raises ``NotFound``; ``Conflict`` where several queues have it."""
-        return Task.of(await self._ask(_on_task("GET", task_id, queue)))
+        return Task.of(await self._ask(on_task("GET", task_id, queue)))
 
     async def wait(
         self,
@@ -166,7 +164,7 @@ class Client:
         while True:
             left_s = math.inf if until_ms is None else max(0, until_ms - monotonic_ms()) / 1_000
             wait_s = min(left_s, WAIT_S_MAX)
-            call = _on_task("GET", task_id, queue, query={"wait": f"{wait_s:.3f}"})
+            call = on_task("GET", task_id, queue, query={"wait": f"{wait_s:.3f}"})
             patient = replace(call, try_s=wait_s + ANSWER_S)
             task = Task.of(await self._ask(patient, left_s + ANSWER_S))
             if task.is_finished:
@@ -180,7 +178,7 @@ class Client:
 
     async def cancel(self, task_id: str, *, queue: str | None = None) -> Task:
         """Cancel a task that is not over. Raises ``Conflict`` where it is."""
-        return Task.of(await self._ask(_on_task("POST", task_id, queue, "cancel")))
+        return Task.of(await self._ask(on_task("POST", task_id, queue, "cancel")))
 
     async def retry(
         self, task_id: str, *, queue: str | None = None, payload: Payload | None = None
@@ -200,16 +198,16 @@ class Client:
 
     async def queue(self, queue: str) -> Queue:
         """One queue with its figures."""
-        return Queue.of(await self._ask(Call("GET", _queue(queue))))
+        return Queue.of(await self._ask(Call("GET", in_queue(queue))))
 
     async def coverage(self, queue: str, minutes: int = 60) -> Coverage:
         """Of what was accepted in each of the last ``minutes``, how much has its copy."""
-        call = Call("GET", _queue(queue, "coverage"), query={"minutes": str(minutes)})
+        call = Call("GET", in_queue(queue, "coverage"), query={"minutes": str(minutes)})
         return Coverage.of(await self._ask(call))
 
     async def canary(self, queue: str, task_id: str) -> Canary:
         """How far round a canary is. Raises ``NotFound``."""
-        return Canary.of(await self._ask(Call("GET", _queue(queue, "canaries", task_id))))
+        return Canary.of(await self._ask(Call("GET", in_queue(queue, "canaries", task_id))))
 
     def tasks(
         self,
@@ -220,24 +218,24 @@ class Client:
         cursor: str | None = None,
         limit: int | None = None,
     ) -> Listed[Task]:
-        """A queue's tasks; without a state: the open ones, then the finished ones.
+        """A queue's tasks, the open ones first.
 
-        ``limit``: at most so many; the list's ``cursor`` then says where to go on.
+        ``limit``: at most so many; the list's ``cursor`` then says where it goes on.
         """
         query = query_of({"state": state, "type": type})
-        return self._items(_queue(queue, "tasks"), query, Task, cursor, limit)
+        return self._items(in_queue(queue, "tasks"), query, Task, cursor, limit)
 
     async def pause(self, queue: str) -> Queue:
         """Let no task of the queue start; submits are still taken."""
-        return Queue.of(await self._ask(Call("POST", _queue(queue, "pause"))))
+        return Queue.of(await self._ask(Call("POST", in_queue(queue, "pause"))))
 
     async def unpause(self, queue: str) -> Queue:
         """Let the queue's tasks start again."""
-        return Queue.of(await self._ask(Call("POST", _queue(queue, "unpause"))))
+        return Queue.of(await self._ask(Call("POST", in_queue(queue, "unpause"))))
 
     async def clear(self, queue: str) -> int:
         """Cancel everything in the queue that does not run yet; how many."""
-        call = Call("POST", _queue(queue, "clear"), encoded({"confirm": queue}), repeatable=False)
+        call = Call("POST", in_queue(queue, "clear"), encoded({"confirm": queue}), repeatable=False)
         return int((await self._ask(call))["cancelled"])
 
     def dead(
@@ -250,7 +248,7 @@ class Client:
     ) -> Listed[Task]:
         """The dead tasks of a queue that match, newest first; ``limit`` as in ``tasks``."""
         query = query_of(filter_members(**filters))
-        return self._items(_queue(queue, "dead"), query, Task, cursor, limit)
+        return self._items(in_queue(queue, "dead"), query, Task, cursor, limit)
 
     def suspended(
         self,
@@ -262,29 +260,28 @@ class Client:
     ) -> Listed[Task]:
         """The suspended tasks of a queue that match, newest first; ``limit`` as in ``tasks``."""
         query = query_of(filter_members(**filters))
-        return self._items(_queue(queue, "suspended"), query, Task, cursor, limit)
+        return self._items(in_queue(queue, "suspended"), query, Task, cursor, limit)
 
     async def retry_dead(
         self, queue: str, *, payload: Payload | None = None, **selection: Unpack[Selection]
     ) -> Acted:
         """Run many dead tasks again."""
-        return await self._act(_queue(queue, "dead", "retry"), selections(**selection), payload)
+        return await self._act(in_queue(queue, "dead", "retry"), selections(**selection), payload)
 
     async def discard_dead(self, queue: str, **selection: Unpack[Selection]) -> Acted:
         """Give many dead tasks up."""
-        return await self._act(_queue(queue, "dead", "discard"), selections(**selection))
+        return await self._act(in_queue(queue, "dead", "discard"), selections(**selection))
 
     async def resume_suspended(
         self, queue: str, *, payload: Payload | None = None, **selection: Unpack[Selection]
     ) -> Acted:
         """Run many suspended tasks again."""
-        return await self._act(
-            _queue(queue, "suspended", "resume"), selections(**selection), payload
-        )
+        path = in_queue(queue, "suspended", "resume")
+        return await self._act(path, selections(**selection), payload)
 
     async def discard_suspended(self, queue: str, **selection: Unpack[Selection]) -> Acted:
         """Give many suspended tasks up."""
-        return await self._act(_queue(queue, "suspended", "discard"), selections(**selection))
+        return await self._act(in_queue(queue, "suspended", "discard"), selections(**selection))
 
     def quarantined(
         self, *, cursor: str | None = None, limit: int | None = None
@@ -294,11 +291,11 @@ class Client:
 
     async def requeue_quarantined(self, id: str) -> Receipt:
         """Take a copy in after all, as the task it says it is."""
-        return Receipt.of(await self._ask(_on_copy(id, "requeue")))
+        return Receipt.of(await self._ask(on_copy(id, "requeue")))
 
     async def discard_quarantined(self, id: str) -> Quarantined:
         """Give a copy up."""
-        return Quarantined.of(await self._ask(_on_copy(id, "discard")))
+        return Quarantined.of(await self._ask(on_copy(id, "discard")))
 
     async def workers(self) -> list[Worker]:
         """Workers that were seen lately."""
@@ -371,7 +368,7 @@ class Client:
         self, verb: str, task_id: str, queue: str | None, payload: Payload | None
     ) -> Task:
         body = None if payload is None else encoded({"payload": plain(payload)})
-        return Task.of(await self._ask(_on_task("POST", task_id, queue, verb, body=body)))
+        return Task.of(await self._ask(on_task("POST", task_id, queue, verb, body=body)))
 
     async def _act(
         self, path: str, selections: Iterable[dict[str, Any]], payload: Payload | None = None
@@ -396,25 +393,3 @@ class Client:
 
     async def _ask(self, call: Call, within: float | None = None) -> Any:
         return await self._transport.ask(call, self._timeout_s if within is None else within)
-
-
-def _on_task(
-    method: str,
-    task_id: str,
-    queue: str | None,
-    verb: str = "",
-    *,
-    query: Mapping[str, str] | None = None,
-    body: bytes | None = None,
-) -> Call:
-    path = "/".join(filter(None, (TASKS, quote(task_id, safe=""), verb)))
-    where = {"queue": queue} if queue else {}
-    return Call(method, path, body, query={**where, **(query or {})}, task_id=task_id)
-
-
-def _on_copy(id: str, verb: str) -> Call:
-    return Call("POST", f"{QUARANTINE}/{quote(id, safe='')}/{verb}")
-
-
-def _queue(*parts: str) -> str:
-    return "/".join(("/v1/queues", *(quote(part, safe="") for part in parts)))

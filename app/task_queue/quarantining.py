@@ -22,6 +22,8 @@ from app.task_queue.views import quarantined_copy
 
 NOBODY: Final = ""
 """The tenant of what cannot be read."""
+CopyPage = tuple[list[dict[str, Any]], str | None]
+"""A page of copies as they are shown, and the next page's cursor."""
 REQUEUED: Final = "requeued"
 DISCARDED: Final = "discarded"
 
@@ -46,9 +48,7 @@ class Quarantine:
         self._crashes = crashes
         self._mirrored = mirrored
 
-    async def listed(
-        self, cursor: str | None, limit: int
-    ) -> tuple[list[dict[str, Any]], str | None]:
+    async def listed(self, cursor: str | None, limit: int) -> CopyPage:
         """A page of what lies there, the latest first, and the next page's cursor.
 
         Also what nobody can say whose it is.

@@ -34,7 +34,7 @@ from app.task_queue.open_queues import OpenQueues
 from app.task_queue.operating import Operator
 from app.task_queue.parked import Acted, Action, Filter, Selection
 from app.task_queue.places import ledger_place, redis_place
-from app.task_queue.quarantining import Quarantine
+from app.task_queue.quarantining import CopyPage, Quarantine
 from app.task_queue.receipt import Receipt
 from app.task_queue.recording import Recorder
 from app.task_queue.redriving import Parked
@@ -333,9 +333,7 @@ class TaskQueue:
         with self._watched():
             return await self._figures.workers(self._settings.tenant)
 
-    async def quarantined(
-        self, cursor: str | None, limit: int
-    ) -> tuple[list[dict[str, Any]], str | None]:
+    async def quarantined(self, cursor: str | None, limit: int) -> CopyPage:
         """A page of what lies in the quarantine; see ``Quarantine.listed``."""
         with self._watched():
             return await self._quarantine.listed(cursor, limit)
