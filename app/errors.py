@@ -31,7 +31,7 @@ class FieldProblem:
     """One thing wrong with one field of a request."""
 
     pointer: str
-    """JSON pointer as a URI fragment, ``#/payload/url``."""
+    """JSON pointer as a URI fragment, ``#/payload/url``; ``?since`` for a query parameter."""
     detail: str
     limit: str | int | None = None
 

@@ -25,7 +25,7 @@ def origin_of(keys: Sequence[str], traceparents: Sequence[str]) -> Origin:
     """Where a submit came from, by the values of its headers.
 
     Raises:
-        InvalidTask: two different idempotency keys, or one that is quoted on one side only.
+        InvalidTask: two different idempotency keys.
     """
     given = {_unquoted(key) for key in keys}
     if len(given) > 1:
@@ -38,8 +38,5 @@ def origin_of(keys: Sequence[str], traceparents: Sequence[str]) -> Origin:
 
 
 def _unquoted(key: str) -> str:
-    opens, closes = key.startswith('"'), len(key) > 1 and key.endswith('"')
-    if opens != closes:
-        sentence = "Has a quote at one end only: quote the whole key, or nothing of it."
-        raise InvalidTask(FieldProblem(KEY_POINTER, sentence))
-    return key[1:-1] if opens else key
+    quoted = len(key) > 1 and key[0] == key[-1] == '"'
+    return key[1:-1] if quoted else key
