@@ -720,6 +720,8 @@ class TaskLives(RuleBasedStateMachine):
             found = [None if value is None else value.decode() for value in values]
             if found[0] is not None:
                 hashes[task_id] = dict(zip(COMPARED, found, strict=True))
+                # Left out where a task was restored without any: the scripts take it so.
+                hashes[task_id]["attempt"] = hashes[task_id]["attempt"] or "0"
         for lane in range(3):
             entries, held = replies[len(TASKS) + 1 + 2 * lane : len(TASKS) + 3 + 2 * lane]
             at = f"{lane + 1}/"

@@ -15,7 +15,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.drill.nemesis import processes, servers
 from app.drill.nemesis.schedule import Stroke
-from app.stack.process import ChildProcess, StackError
+from app.stack.process import ChildProcess, StackError, free_port
 from app.stack.servers import RedisServer
 from tests.support.eventually import eventually
 
@@ -150,6 +150,7 @@ async def test_a_process_that_dies_at_a_point_is_started_without_it(tmp_path):
 
     class Service:
         name = "worker"
+        port = free_port()
 
         def use_environment(self, environment):
             self.process = ChildProcess(
