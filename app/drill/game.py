@@ -212,21 +212,29 @@ class Game:
         Before all are done some must do: a fault with nothing in flight proves nothing.
         """
         depth: dict[str, int] = {}
-        patient_until = monotonic_ms() + ALL_WITHIN_MS
+        patient_until: int | None = None
 
         async def seen() -> bool:
+            nonlocal patient_until
             found, _ = await checker.redis_depth(self.stack, self.keys_prefix)
             depth.update(found)
+            # Until its workers have found the queue nobody has seen what is to be lost.
+            if patient_until is None and (depth["running"] or self._has_arrivals()):
+                patient_until = monotonic_ms() + ALL_WITHIN_MS
             self.rpo = await checker.unmirrored(self.stack.redis.url, f"{self.keys_prefix}journal")
             if all(depth[state] for state in needed):
                 return True
-            return monotonic_ms() > patient_until and any(depth.values())
+            is_late = patient_until is not None and monotonic_ms() > patient_until
+            return is_late and any(depth.values())
 
         try:
             await until(seen, IN_FLIGHT_WITHIN_MS, f"tasks that are {', '.join(needed)}")
         except TimeoutError as error:
             self.say(f"{error} Going on with what there is: {depth}.")
         return depth
+
+    def _has_arrivals(self) -> bool:
+        return self.arrivals_file.exists() and self.arrivals_file.stat().st_size > 0
 
     async def inject(
         self, name: str, in_flight: Mapping[str, int], action: Callable[[], Awaitable[None]]
