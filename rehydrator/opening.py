@@ -251,11 +251,16 @@ class Opening:
 
     def _take_in(self, arrivals: Arrivals) -> list[Held]:
         now_s = time.monotonic()
-        copies = [
-            held(delivery, copy, self._queues.of(copy.envelope.queue_name), now_s)
-            for delivery, copy in arrivals.copies
-            if self._wanted(copy)
-        ]
+        copies = []
+        queue: RedisQueue | None = None
+        for delivery, copy in arrivals.copies:
+            if not self._wanted(copy):
+                continue
+            envelope = copy.envelope
+            # Mostly they are of one: its name is not made for each.
+            if queue is None or queue.name != (envelope.tenant, envelope.queue):
+                queue = self._queues.of(envelope.queue_name)
+            copies.append(held(delivery, copy, queue, now_s))
         for each in copies:
             self.holdings.add(each)
         for delivery, message in arrivals.unreadable:

@@ -16,7 +16,7 @@ from app.errors import StaleGeneration, Unavailable
 from app.names import QueueName
 from mirror.topology import Topology
 from rehydrator.lease import Lease, queue_lease
-from rehydrator.opening import Opening
+from rehydrator.opening import Opening, every_copy
 from rehydrator.rate import Rate
 from rehydrator.redis_queue import RedisQueues, Stores
 from rehydrator.report import Tally
@@ -175,7 +175,7 @@ class QueueRun:
             self._queues,
             source,
             self.tally,
-            wanted=self._request.wants,
+            wanted=self._request.wants if self._request.filtered else every_copy,
             rate=self._rate,
             dry=self._request.dry_run,
             once=True,
