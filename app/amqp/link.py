@@ -37,6 +37,7 @@ class Link:
         self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
         self._changed = asyncio.Event()
+        self._renewed = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -74,6 +75,17 @@ class Link:
             else:
                 return channel
 
+    def renew(self, channel: AbstractChannel) -> None:
+        """Have another channel in this one's place: what was refused may be taken on that.
+
+        RabbitMQ 3.10.8 refuses all on a channel on which it refused for want of room, also when a
+        policy has given the queue more: shown by the drill ``rabbitmq-queue-full``.
+        """
+        if self._channel is channel:
+            # At once: nothing more is to be written on it.
+            self._channel = self._connection = None
+            self._renewed.set()
+
     async def close(self) -> None:
         """Close for good."""
         if self._keeper is not None:
@@ -110,11 +122,19 @@ class Link:
                 channel = connection.channel(on_return_raises=self._returns_raise)
                 await channel.initialize()
                 closing = (await channel.get_underlay_channel()).closing
+            self._renewed.clear()
             self._connection, self._channel = connection, channel
             self._changed.set()
             log.info("Connected to RabbitMQ as %s.", self._process)
-            await asyncio.wait({closing})
-            log.warning("Lost the connection to RabbitMQ (%s); reconnecting.", _why(closing))
+            renewed = asyncio.ensure_future(self._renewed.wait())
+            try:
+                await asyncio.wait({closing, renewed}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                renewed.cancel()
+            if closing.done():
+                log.warning("Lost the connection to RabbitMQ (%s); reconnecting.", _why(closing))
+            else:
+                log.info("RabbitMQ refused what it was given; trying on a new channel.")
         except Unavailable as error:
             log.warning("RabbitMQ gives no channel (%s); trying again.", error.detail)
         finally:

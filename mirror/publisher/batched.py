@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final, cast
 
+from aio_pika.abc import AbstractChannel
+
 from app.amqp.connection import broker_errors
 from app.amqp.link import Link
 from app.amqp.message import Publication
@@ -49,16 +51,20 @@ class BatchedPublisher:
         if not batch:
             return []
         tally: Tally | None = None
+        channel: AbstractChannel | None = None
         try:
             with broker_errors():
                 async with asyncio.timeout(deadline_ms / 1000):
-                    wire = await self._open_wire()
+                    channel = await self._link.channel()
+                    wire = await self._wire_of(channel)
                     tally = wire.tally(len(batch))
                     await wire.send(batch, tally)
                     self._crashes.reach("mirror.after_publish")
                     await tally.settled
         except Unavailable:
             pass
+        if tally and channel and set(tally.outcomes) == {PublishOutcome.REFUSED}:
+            self._link.renew(channel)
         # A copy: an answer after the deadline must not change what the caller was told.
         return list(tally.outcomes) if tally else [PublishOutcome.UNKNOWN] * len(batch)
 
@@ -66,8 +72,7 @@ class BatchedPublisher:
         """See ``Publisher``."""
         await self._link.close()
 
-    async def _open_wire(self) -> Wire:
-        channel = await self._link.channel()
+    async def _wire_of(self, channel: AbstractChannel) -> Wire:
         seam = cast(Seam, await channel.get_underlay_channel())
         if self._wire is None or self._wired is not seam:
             self._wire = Wire(seam, unsettled_max=self._unsettled_max)

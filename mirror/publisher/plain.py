@@ -36,7 +36,10 @@ class PlainPublisher:
                     channel = await self._link.channel()
         except Unavailable:
             return [PublishOutcome.UNKNOWN] * len(batch)
-        return await asyncio.gather(*(publish(channel, each, deadline) for each in batch))
+        outcomes = await asyncio.gather(*(publish(channel, each, deadline) for each in batch))
+        if set(outcomes) == {PublishOutcome.REFUSED}:
+            self._link.renew(channel)
+        return outcomes
 
     async def close(self) -> None:
         """See ``Publisher``."""
