@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from app.stack.process import free_port
 from app.stack.rabbitmq import RabbitMQServer
 from app.stack.roots import NEWER, VARIABLE, chosen_root
 from app.stack.servers import MongoServer, RedisServer
@@ -64,6 +65,12 @@ def mongo_server(stack_folder):
 @pytest.fixture
 def env_name():
     return f"t{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def unused_tcp_port():
+    """Not one of those that the kernel gives to outgoing connections: nobody comes first."""
+    return free_port()
 
 
 @pytest.fixture
