@@ -5,10 +5,13 @@ For publishing only. It hides that a connection was lost, which a consumer must 
 
 import asyncio
 import logging
+from contextlib import suppress
+from typing import Any
 
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
 from app.amqp.connection import (
+    CLOSE_TIMEOUT_MS,
     CONNECT_TIMEOUT_MS,
     broker_call,
     close_connection,
@@ -24,6 +27,8 @@ log = logging.getLogger(__name__)
 
 RETRY_MS = 500
 REMIND_EVERY = 60
+CHANNEL_LEAST_MS = 5_000
+"""A channel that the broker refuses on is replaced after so long at the earliest."""
 
 
 class Link:
@@ -37,7 +42,7 @@ class Link:
         self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
         self._changed = asyncio.Event()
-        self._renewed = asyncio.Event()
+        self._is_refused = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -75,16 +80,15 @@ class Link:
             else:
                 return channel
 
-    def renew(self, channel: AbstractChannel) -> None:
-        """Have another channel in this one's place: what was refused may be taken on that.
+    def refused(self, channel: AbstractChannel) -> None:
+        """The broker refused something on this channel: have another in its place, before long.
 
-        RabbitMQ 3.10.8 refuses all on a channel on which it refused for want of room, also when a
-        policy has given the queue more: shown by the drill ``rabbitmq-queue-full``.
+        Its channels learn from the queue that there is room again, and RabbitMQ 3.10.8 tells them
+        when a message leaves, but not when a policy lets in more: a channel would refuse for ever.
+        A new one asks (drill ``rabbitmq-queue-full``).
         """
         if self._channel is channel:
-            # At once: nothing more is to be written on it.
-            self._channel = self._connection = None
-            self._renewed.set()
+            self._is_refused.set()
 
     async def close(self) -> None:
         """Close for good."""
@@ -117,29 +121,55 @@ class Link:
             await asyncio.sleep(RETRY_MS / 1000)
 
     async def _hold(self, connection: AbstractConnection) -> None:
+        """Keep a channel open until the connection is lost, or the broker closes the channel."""
+        former: AbstractChannel | None = None
         try:
-            async with broker_call(CONNECT_TIMEOUT_MS):
-                channel = connection.channel(on_return_raises=self._returns_raise)
-                await channel.initialize()
-                closing = (await channel.get_underlay_channel()).closing
-            self._renewed.clear()
-            self._connection, self._channel = connection, channel
-            self._changed.set()
-            log.info("Connected to RabbitMQ as %s.", self._process)
-            renewed = asyncio.ensure_future(self._renewed.wait())
-            try:
-                await asyncio.wait({closing, renewed}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                renewed.cancel()
-            if closing.done():
-                log.warning("Lost the connection to RabbitMQ (%s); reconnecting.", _why(closing))
-            else:
-                log.info("RabbitMQ refused what it was given; trying on a new channel.")
+            while True:
+                channel, closing = await self._open_channel(connection)
+                self._connection, self._channel = connection, channel
+                self._changed.set()
+                if former is None:
+                    log.info("Connected to RabbitMQ as %s.", self._process)
+                if not await self._until_refused(closing):
+                    log.warning("Lost RabbitMQ (%s); reconnecting.", _why(closing))
+                    return
+                log.info("RabbitMQ refuses what it is given; trying on a new channel.")
+                if former is not None:
+                    await _close_channel(former)
+                # It stays until the next one goes: what is in flight there is answered there.
+                former = channel
         except Unavailable as error:
             log.warning("RabbitMQ gives no channel (%s); trying again.", error.detail)
         finally:
             self._channel = self._connection = None
             await close_connection(connection)
+
+    async def _open_channel(
+        self, connection: AbstractConnection
+    ) -> tuple[AbstractChannel, asyncio.Future[None]]:
+        """A channel, and what is done when it is closed."""
+        async with broker_call(CONNECT_TIMEOUT_MS):
+            channel = connection.channel(on_return_raises=self._returns_raise)
+            await channel.initialize()
+            return channel, (await channel.get_underlay_channel()).closing
+
+    async def _until_refused(self, closing: asyncio.Future[None]) -> bool:
+        """Wait until the channel has served its time and is refused on; False: it is lost."""
+        self._is_refused.clear()
+        await asyncio.wait({closing}, timeout=CHANNEL_LEAST_MS / 1000)
+        refused: asyncio.Future[Any] = asyncio.ensure_future(self._is_refused.wait())
+        ends: set[asyncio.Future[Any]] = {closing, refused}
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            refused.cancel()
+        return not closing.done()
+
+
+async def _close_channel(channel: AbstractChannel) -> None:
+    with suppress(Unavailable):
+        async with broker_call(CLOSE_TIMEOUT_MS):
+            await channel.close()
 
 
 def _why(closing: asyncio.Future[None]) -> str:

@@ -100,7 +100,10 @@ class Fallback:
         with broker_errors():
             async with asyncio.timeout_at(deadline):
                 channel = await self._link.channel()
-        return await publish(channel, publication, deadline)
+        outcome = await publish(channel, publication, deadline)
+        if outcome is PublishOutcome.REFUSED:
+            self._link.refused(channel)
+        return outcome
 
     async def _declare(self) -> None:
         connection = await open_connection(self._url, "api-declare")

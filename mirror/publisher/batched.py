@@ -63,10 +63,13 @@ class BatchedPublisher:
                     await tally.settled
         except Unavailable:
             pass
-        if tally and channel and set(tally.outcomes) == {PublishOutcome.REFUSED}:
-            self._link.renew(channel)
-        # A copy: an answer after the deadline must not change what the caller was told.
-        return list(tally.outcomes) if tally else [PublishOutcome.UNKNOWN] * len(batch)
+        if tally is None or channel is None:
+            return [PublishOutcome.UNKNOWN] * len(batch)
+        # Made now: an answer after the deadline must not change what the caller was told.
+        outcomes = tally.outcomes
+        if PublishOutcome.REFUSED in outcomes:
+            self._link.refused(channel)
+        return outcomes
 
     async def close(self) -> None:
         """See ``Publisher``."""

@@ -37,8 +37,8 @@ class PlainPublisher:
         except Unavailable:
             return [PublishOutcome.UNKNOWN] * len(batch)
         outcomes = await asyncio.gather(*(publish(channel, each, deadline) for each in batch))
-        if set(outcomes) == {PublishOutcome.REFUSED}:
-            self._link.renew(channel)
+        if PublishOutcome.REFUSED in outcomes:
+            self._link.refused(channel)
         return outcomes
 
     async def close(self) -> None:

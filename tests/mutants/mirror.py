@@ -171,6 +171,14 @@ MUTANTS = (
         tests=(f"{PUBLISHER}::test_nothing_is_written_while_the_broker_blocks",),
     ),
     Mutant(
+        name="refused-once-refused-for-ever",
+        rule="unknown",
+        file="app/amqp/link.py",
+        old="            self._is_refused.set()\n",
+        new="            pass\n",
+        tests=(f"{PUBLISHER}::test_what_was_refused_is_taken_once_a_policy_gives_the_queue_room",),
+    ),
+    Mutant(
         name="written-into-an-alarm",
         rule="unknown",
         file="app/amqp/link.py",

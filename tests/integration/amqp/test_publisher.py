@@ -15,6 +15,7 @@ from mirror.publisher import PublishOutcome, open_publisher
 from mirror.publisher.batched import BatchedPublisher
 from tests.integration.amqp.material import ORIGIN, QUEUE, copies
 from tests.support.eventually import eventually
+from tests.support.limits import limited
 
 CONFIRMED, RETURNED, REFUSED, UNKNOWN = PublishOutcome
 IN_TIME_MS = 10_000
@@ -182,6 +183,24 @@ async def test_a_full_queue_refuses(publisher, connection):
     async with open_channel(connection) as channel:
         tiny = await channel.declare_queue("tiny", passive=True)
         assert tiny.declaration_result.message_count == outcomes.count(CONFIRMED)
+
+
+async def test_what_was_refused_is_taken_once_a_policy_gives_the_queue_room(
+    proxied, proxy, rabbitmq_url, rabbitmq_management_url
+):
+    seen = []
+
+    async def has(outcome):
+        batches = await asyncio.gather(*(proxied.publish(copies(2), IN_TIME_MS) for _ in range(4)))
+        seen.extend(each for batch in batches for each in batch)
+        return outcome in seen[-8:]
+
+    async with limited(rabbitmq_url, rabbitmq_management_url):
+        await eventually(lambda: has(REFUSED))
+    await eventually(lambda: has(CONFIRMED), within_s=30, every_s=0.1)
+    # On another channel: the connection and what is in flight on it stay.
+    assert UNKNOWN not in seen
+    assert proxy.opened == 1
 
 
 async def test_a_missing_exchange_closes_the_channel_and_a_new_one_is_opened(publisher, declared):

@@ -20,6 +20,7 @@ from tests.integration.api.conftest import NOWHERE
 from tests.integration.api.test_batch import batch
 from tests.integration.api.test_cancel import locked
 from tests.support.eventually import eventually
+from tests.support.limits import limited
 from tests.support.proxy import Proxy
 
 PROMISED_S = 1.0
@@ -96,6 +97,17 @@ async def test_a_copy_without_a_confirm_is_not_accepted(start, private_redis, ra
     # Unknown was not failed: both publishes arrived, as copies of one task.
     taken = [copy.envelope.task_id for copy in await copies(rabbitmq_url)]
     assert taken[1:] == ["t1", "t1"]
+
+
+async def test_what_a_full_queue_refused_is_accepted_once_a_policy_gives_it_room(
+    fallen, rabbitmq_url, rabbitmq_management_url
+):
+    async def answered(status):
+        return (await fallen.submit()).status == status
+
+    async with limited(rabbitmq_url, rabbitmq_management_url):
+        await eventually(lambda: answered(503))
+    await eventually(lambda: answered(202), within_s=30, every_s=0.1)
 
 
 async def test_an_id_that_could_not_be_checked_is_said_to_be_unchecked(fallen):

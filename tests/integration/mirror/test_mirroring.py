@@ -1,15 +1,14 @@
 """What the journal holds arrives in RabbitMQ, confirmed, in order; faults only delay it."""
 
 import hashlib
-from urllib.parse import quote
 
-import aiohttp
 import pytest
 
-from app.amqp.connection import open_channel, vhost_of
+from app.amqp.connection import open_channel
 from app.amqp.topology import TASKS, mirror_queue
 from tests.support.envelopes import ACCEPTED_AT_MS, QUEUE, TENANT, envelope
 from tests.support.eventually import eventually
+from tests.support.limits import limited
 
 FAR_MS = 4_000_000_000_000
 
@@ -232,10 +231,26 @@ async def test_what_rabbitmq_refuses_is_published_again(
     mirror = start_mirror()
     await world.submit("first")
     await eventually(lambda: world.all_marked("first"))
-    url = f"{rabbitmq_management_url}/api/policies/{quote(vhost_of(rabbitmq_url), safe='')}/tiny"
-    policy = {"pattern": ".*", "definition": {"max-length": 1}, "apply-to": "queues"}
-    async with aiohttp.ClientSession() as session, session.put(url, json=policy) as answer:
-        assert answer.status < 300
+    submitted = []
+
+    async def refused():
+        submitted.append(f"t{len(submitted)}")
+        await world.submit(submitted[-1])
+        return mirror.total("mirror_refused_total")
+
+    async with limited(rabbitmq_url, rabbitmq_management_url):
+        await eventually(refused)
+        await eventually(lambda: counted(world, "refused"))
+        assert not await world.all_marked(*submitted)
+    # Nobody takes a copy: the limit alone has gone.
+    await eventually(lambda: world.all_marked(*submitted), within_s=30)
+    assert set(await world.taken_ids()) >= {"first", *submitted}
+
+
+async def test_what_a_full_queue_refuses_gets_in_as_copies_leave(
+    start_mirror, world, rabbitmq_url, rabbitmq_management_url
+):
+    mirror = start_mirror()
     taken, submitted = [], []
 
     async def refused():
@@ -244,14 +259,12 @@ async def test_what_rabbitmq_refuses_is_published_again(
         return mirror.total("mirror_refused_total")
 
     async def drained():
-        # The broker lets publishers in again when the queue is nearly empty.
         taken.extend(await world.taken_ids())
         return await world.all_marked(*submitted)
 
-    await eventually(refused)
-    await eventually(lambda: counted(world, "refused"))
-    assert not await world.all_marked(*submitted)
-    await eventually(drained, within_s=30)
+    async with limited(rabbitmq_url, rabbitmq_management_url):
+        await eventually(refused)
+        await eventually(drained, within_s=30)
     # What came between the last look at the queue and the one at the marks.
     taken += await world.taken_ids()
     assert set(taken) >= set(submitted)
