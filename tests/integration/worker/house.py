@@ -264,6 +264,11 @@ class House:
         """Nothing is ready and nobody holds anything."""
         return not await self.ready() and all(not worker.slots.held for worker, _ in self._workers)
 
+    async def counted(self, n, name, **labels):
+        """Wait until a figure says so: a worker counts once Redis has answered it, too."""
+        await eventually(lambda: self.metric(name, **labels) >= n)
+        assert self.metric(name, **labels) == n
+
     def metric(self, name, **labels):
         labels = {"tenant": TENANT, "queue": QUEUE, **labels}
         return self.metrics.registry.get_sample_value(f"lifeboat_{name}", labels) or 0

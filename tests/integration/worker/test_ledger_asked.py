@@ -184,10 +184,13 @@ async def test_a_retry_is_asked_about(house):
         raise RuntimeError
 
     house.mail.do = fail
-    await house.submit_one(fresh=True, retry={"delaysMs": [300], "jitter": 0})
+    later = {"delaysMs": [3_600_000], "jitter": 0}
+    await house.submit_one(fresh=True, retry=later)
     house.worker()
     await eventually(lambda: house.is_state("a", "retrying"))
-    await finish(house, retry={"delaysMs": [300], "jitter": 0}, state="cancelled")
+    await finish(house, retry=later, state="cancelled")
+    # Time passes: it is due.
+    await house.raw.zadd(house.keys.delayed, {"a": 1}, xx=True)
     await eventually(lambda: house.is_state("a", "cancelled"))
     assert len(house.mail.calls) == 1
     assert house.ledger.asked() == ["a"]
@@ -328,4 +331,4 @@ async def test_a_write_whose_answer_was_lost_is_repeated_without_harm(house, ver
     house.worker()
     record = await house.ends(state="succeeded")
     assert len(record.attempts) == (1 if verb == "finish" else 2)
-    assert house.metric("tasks_settled_total", outcome="succeeded") == 1
+    await house.counted(1, "tasks_settled_total", outcome="succeeded")

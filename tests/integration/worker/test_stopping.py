@@ -162,7 +162,7 @@ async def test_in_a_hurry_nothing_is_waited_for(house):
     stopping = asyncio.create_task(house.stop(worker))
     await eventually(lambda: worker._is_stopping)
     worker.hurry()
-    await asyncio.wait_for(stopping, 10)
+    await asyncio.wait_for(stopping, 60)
     assert await house.is_state("a", "queued")
 
 
