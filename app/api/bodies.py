@@ -52,8 +52,8 @@ class FilterBody(_Body):
     channel: Text | None = None
     user: Text | None = None
     chat_id: TextOrInteger = None
-    since: Time | None = None
-    until: Time | None = None
+    since: Time | None = Field(None, description="Parked then or later.")
+    until: Time | None = Field(None, description="Parked before then.")
 
     def filter(self) -> Filter:
         """As the use cases take it."""

@@ -9,7 +9,7 @@ from typing import Final
 
 from app.broker.connection import RedisConnection
 from app.broker.keys import QueueKeys
-from app.errors import FieldProblem, InvalidTask
+from app.cursors import no_cursor
 from app.names import TASK_ID_PATTERN
 from app.state import TaskState
 
@@ -51,7 +51,5 @@ async def list_open(
 def _parsed(pattern: re.Pattern[str], cursor: str) -> tuple[str, str]:
     match = pattern.fullmatch(cursor)
     if match is None:
-        raise InvalidTask(
-            FieldProblem("?cursor", "This is no cursor of this list: give one as you got it.")
-        )
+        raise no_cursor()
     return match[1], match[2]

@@ -39,11 +39,18 @@ def _call(path: str, method: str, call: Schema) -> str:
     if call.get("description"):
         parts.append(call["description"])
     parameters = [
-        (f"`{each['name']}`", each["in"], _kind(each["schema"]), each.get("description", ""))
+        (
+            f"`{each['name']}`",
+            each["in"],
+            _kind(each["schema"]) + _limits(each["schema"]),
+            "yes" if each.get("required") else _default(each["schema"]),
+            each.get("description", ""),
+        )
         for each in call.get("parameters", ())
     ]
     if parameters:
-        parts.append(table(("parameter", "in", "value", "what it does"), parameters))
+        head = ("parameter", "in", "value", "required, or default", "what it does")
+        parts.append(table(head, parameters))
     if content := call.get("requestBody", {}).get("content"):
         parts.append("Body: " + _content(content))
     parts.append(table(("answer", "when", "body"), _answers(call["responses"])))
@@ -60,7 +67,7 @@ def _answers(responses: Mapping[str, Schema]) -> list[tuple[str, str, str]]:
         else:
             rows.append((status, each.get("description", ""), body))
     if refusals:
-        rows.append((", ".join(refusals), "Refused.", "[Problem](#problem)"))
+        rows.append((", ".join(sorted(refusals)), "Refused.", "[Problem](#problem)"))
     return rows
 
 
@@ -108,7 +115,8 @@ def _kind(schema: Schema) -> str:
         return f"[{name}](#{name.lower()})"
     for union in ("anyOf", "oneOf", "allOf"):
         if union in schema:
-            return " or ".join(filter(None, (_kind(each) for each in schema[union])))
+            kinds = (_kind(each) + _limits(each) for each in schema[union])
+            return " or ".join(filter(None, kinds))
     if values := schema.get("enum") or [schema[name] for name in ("const",) if name in schema]:
         return " or ".join(f"`{each}`" for each in values)
     kind = schema.get("type", "")

@@ -11,6 +11,7 @@ from app.ledger import documents
 from app.ledger.bulk import Documents
 from app.ledger.paging import Place
 from app.ledger.records import ActionRecord, Marks, QuarantineRecord, RehydrationRecord
+from app.ledger.searches import beyond
 
 NEWEST_FIRST = [("at_ms", -1), ("_id", -1)]
 
@@ -28,9 +29,11 @@ async def replace_rehydration(runs: Documents, record: RehydrationRecord, expect
     return (await runs.replace_one(query, document)).matched_count == 1
 
 
-async def rehydrations(runs: Documents, limit: int) -> list[RehydrationRecord]:
+async def rehydrations(runs: Documents, limit: int, after: Place | None) -> list[RehydrationRecord]:
     """Newest first."""
-    found = await runs.find().sort("started_at_ms", -1).limit(limit).to_list(None)
+    order = [("started_at_ms", -1), ("_id", -1)]
+    query = _behind("started_at_ms", after)
+    found = await runs.find(query).sort(order).limit(limit).to_list(None)
     return [RehydrationRecord(id=d.pop("_id"), **d) for d in found]
 
 
@@ -77,13 +80,7 @@ async def quarantined(
     query: dict[str, Any] = {"resolution": None}
     if tenants is not None:
         query["tenant"] = {"$in": list(tenants)}
-    if after is not None:
-        # The time once more: only so does the scan begin there.
-        query["at_ms"] = {"$lte": after.at_ms}
-        query["$or"] = [
-            {"at_ms": {"$lt": after.at_ms}},
-            {"at_ms": after.at_ms, "_id": {"$lt": after.id}},
-        ]
+    query |= _behind("at_ms", after)
     found = await quarantine.find(query).sort(NEWEST_FIRST).limit(limit).to_list(None)
     return [documents.quarantine_record(d) for d in found]
 
@@ -121,3 +118,8 @@ async def quarantine_counts(quarantine: Documents) -> Mapping[tuple[str, str], i
     ]
     found = await quarantine.aggregate(pipeline).to_list(None)
     return {(each["_id"]["tenant"], each["_id"]["queue"]): each["n"] for each in found}
+
+
+def _behind(time: str, after: Place | None) -> dict[str, Any]:
+    # The time once more: only so does the scan begin there.
+    return {time: {"$lte": after.at_ms}, "$or": beyond(time, after)} if after else {}

@@ -26,9 +26,15 @@ def put_rehydration(db: sqlite3.Connection, record: RehydrationRecord) -> None:
     )
 
 
-def rehydrations(db: sqlite3.Connection, limit: int) -> list[RehydrationRecord]:
+def rehydrations(
+    db: sqlite3.Connection, limit: int, after: Place | None
+) -> list[RehydrationRecord]:
     """Newest first."""
-    found = db.execute("SELECT document FROM rehydrations ORDER BY at DESC LIMIT ?", (limit,))
+    beyond = "WHERE (at, id) < (?, ?)" if after else ""
+    found = db.execute(
+        f"SELECT document FROM rehydrations {beyond} ORDER BY at DESC, id DESC LIMIT ?",  # noqa: S608 - terms of ours alone
+        (*(after or ()), limit),
+    )
     return [RehydrationRecord(**orjson.loads(row["document"])) for row in found]
 
 

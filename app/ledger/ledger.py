@@ -110,8 +110,13 @@ class Ledger(Protocol):
     async def put_rehydration(self, record: RehydrationRecord) -> None:
         """Write a run's record, replacing an older one of the same id."""
 
-    async def rehydrations(self, limit: int) -> list[RehydrationRecord]:
-        """The latest runs, newest first."""
+    async def rehydrations(
+        self, limit: int, *, after: Place | None = None
+    ) -> list[RehydrationRecord]:
+        """The latest runs, newest first.
+
+        ``after``: the last one of the page before.
+        """
 
     async def replace_rehydration(self, record: RehydrationRecord, *, expected: str) -> bool:
         """Write a run's record over one in the state ``expected``; whether there was such a one."""

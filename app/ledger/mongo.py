@@ -291,10 +291,12 @@ class MongoLedger:
         async with self._deadline():
             return await kept_documents.replace_rehydration(self._runs, record, expected)
 
-    async def rehydrations(self, limit: int) -> list[RehydrationRecord]:
+    async def rehydrations(
+        self, limit: int, *, after: Place | None = None
+    ) -> list[RehydrationRecord]:
         """Newest first."""
         async with self._deadline():
-            return await kept_documents.rehydrations(self._runs, limit)
+            return await kept_documents.rehydrations(self._runs, limit, after)
 
     async def get_rehydration(self, id: str) -> RehydrationRecord | None:
         """One document."""

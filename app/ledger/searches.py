@@ -45,7 +45,7 @@ def matching(query: RecordQuery, *, include_redriven: bool) -> dict[str, Any]:
         "finished.state": {"$in": query.wanted_states},
         "redriven": {"$in": [False, True]} if include_redriven else False,
         **_times(query, after),
-        **({"$or": _beyond(after)} if after else {}),
+        **({"$or": beyond("finished.at", after)} if after else {}),
     }
 
 
@@ -60,8 +60,6 @@ def _times(query: RecordQuery, after: Place | None) -> dict[str, Any]:
     return {"finished.at": given} if given else {}
 
 
-def _beyond(after: Place) -> list[dict[str, Any]]:
-    return [
-        {"finished.at": {"$lt": after.at_ms}},
-        {"finished.at": after.at_ms, "_id": {"$lt": after.id}},
-    ]
+def beyond(time: str, after: Place) -> list[dict[str, Any]]:
+    """Alternatives: behind a place in what is listed newest first by the member ``time``."""
+    return [{time: {"$lt": after.at_ms}}, {time: after.at_ms, "_id": {"$lt": after.id}}]

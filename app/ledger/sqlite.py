@@ -247,9 +247,11 @@ class SqliteLedger:
         """Replace by id."""
         await self._run(lambda db: kept_rows.put_rehydration(db, record))
 
-    async def rehydrations(self, limit: int) -> list[RehydrationRecord]:
+    async def rehydrations(
+        self, limit: int, *, after: Place | None = None
+    ) -> list[RehydrationRecord]:
         """Newest first."""
-        return await self._run(lambda db: kept_rows.rehydrations(db, limit))
+        return await self._run(lambda db: kept_rows.rehydrations(db, limit, after))
 
     async def replace_rehydration(self, record: RehydrationRecord, *, expected: str) -> bool:
         """Replace by id and state."""

@@ -170,9 +170,11 @@ class LedgerGate:
         """Write a run's record over one in the state ``expected``; whether there was such a one."""
         return await self._pass(lambda: self._ledger.replace_rehydration(record, expected=expected))
 
-    async def rehydrations(self, limit: int) -> list[RehydrationRecord]:
+    async def rehydrations(
+        self, limit: int, *, after: Place | None = None
+    ) -> list[RehydrationRecord]:
         """The latest runs, newest first."""
-        return await self._pass(lambda: self._ledger.rehydrations(limit))
+        return await self._pass(lambda: self._ledger.rehydrations(limit, after=after))
 
     async def get_rehydration(self, id: str) -> RehydrationRecord | None:
         """One run."""

@@ -5,26 +5,23 @@ has it.
 """
 
 import asyncio
-import base64
-import binascii
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from app.broker.intake import Sighting
-from app.errors import FieldProblem, InvalidTask, Unavailable
+from app.cursors import no_cursor, read_cursor, write_cursor
+from app.errors import Unavailable
 from app.ledger.records import LedgerRecord, RecordQuery
 from app.names import QueueName, TaskKey
 from app.state import FINISHED, OPEN, TaskState
 from app.task_queue.ledger_gate import LedgerGate
 from app.task_queue.open_queue import OpenQueue
-from app.task_queue.views import finished_task, open_task
+from app.task_queue.views import Shown, ShownPage, finished_task, open_task
 
 LOOKS_A_PAGE: Final = 10
 """A type that few tasks have must not make one call walk a whole queue: the page is short then."""
 FINISHED_PART: Final = "finished"
 ORDER: Final = tuple(state for state in TaskState if state in OPEN)
-
-Shown = dict[str, Any]
 
 
 class Listing:
@@ -41,7 +38,7 @@ class Listing:
         type: str | None,
         cursor: str | None,
         limit: int,
-    ) -> tuple[list[Shown], str | None]:
+    ) -> ShownPage:
         """A page, and the next page's cursor (None: this is the last).
 
         Raises:
@@ -51,7 +48,7 @@ class Listing:
         parts = _parts(state)
         part, inner = _read(cursor) if cursor else (parts[0], "")
         if part not in parts:
-            raise _bad_cursor()
+            raise no_cursor()
         found: list[Shown] = []
         for _ in range(LOOKS_A_PAGE):
             room = limit - len(found)
@@ -67,7 +64,7 @@ class Listing:
                 part = parts[place]
             if len(found) >= limit:
                 break
-        return found, _written(part, inner)
+        return found, write_cursor(part, inner)
 
     async def _open(
         self, name: QueueName, state: TaskState, type: str | None, cursor: str, limit: int
@@ -126,22 +123,9 @@ def _parts(state: TaskState | None) -> tuple[str, ...]:
     return (FINISHED_PART,) if state in FINISHED else (str(state),)
 
 
-def _written(part: str, inner: str) -> str:
-    return base64.urlsafe_b64encode(f"{part}:{inner}".encode()).decode().rstrip("=")
-
-
 def _read(cursor: str) -> tuple[str, str]:
-    try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-    except (binascii.Error, ValueError) as error:
-        raise _bad_cursor() from error
-    part, colon, inner = text.partition(":")
-    if not colon:
-        raise _bad_cursor()
-    return part, inner
-
-
-def _bad_cursor() -> InvalidTask:
-    return InvalidTask(
-        FieldProblem("?cursor", "is no cursor of this list: take the one of its last answer.")
-    )
+    match read_cursor(cursor):
+        case [str(part), str(inner)]:
+            return part, inner
+        case _:
+            raise no_cursor()

@@ -22,6 +22,7 @@ from app.task_queue.open_queues import OpenQueues
 from app.task_queue.parked import Acted, Action, Filter, ParkedTasks, Selection
 from app.task_queue.recording import Recorder
 from app.task_queue.redriving import VERBS, Parked, Payload, Redriver
+from app.task_queue.views import ShownPage
 
 LOOKS: Final = 5
 """A task that moves under an action is looked at again so often."""
@@ -73,7 +74,7 @@ class Operator:
 
     async def parked(
         self, queue: str, state: Parked, wanted: Filter, cursor: str | None, limit: int
-    ) -> tuple[list[dict[str, Any]], str | None]:
+    ) -> ShownPage:
         """See ``TaskQueue.parked``."""
         name = await self._queues.require(queue)
         return await self._parked.listed(name, state, wanted, cursor, limit)

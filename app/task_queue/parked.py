@@ -13,7 +13,7 @@ from app.task_queue.ledger_gate import LedgerGate
 from app.task_queue.open_queue import OpenQueue
 from app.task_queue.recording import Recorder
 from app.task_queue.redriving import Parked, Payload, Redriver, is_redriven
-from app.task_queue.views import finished_task
+from app.task_queue.views import ShownPage, finished_task
 
 RECORDS_A_STEP: Final = 200
 GETS_AT_A_TIME: Final = 50
@@ -89,7 +89,7 @@ class ParkedTasks:
 
     async def listed(
         self, name: QueueName, state: Parked, wanted: Filter, cursor: str | None, limit: int
-    ) -> tuple[list[dict[str, Any]], str | None]:
+    ) -> ShownPage:
         """A page of them, the latest first, and the next page's cursor.
 
         Raises:

@@ -10,20 +10,19 @@ from typing import Any, Final
 
 from app.clock import now_ms
 from app.crashing import CrashPoints
+from app.cursors import write_cursor
 from app.errors import StateConflict, TaskNotFound
-from app.ledger.paging import Place, cursor_of, place_of
+from app.ledger.paging import place_of
 from app.ledger.records import QuarantineRecord
 from app.names import QueueName
 from app.task_queue.ledger_gate import LedgerGate
 from app.task_queue.receipt import Receipt
 from app.task_queue.recording import ANONYMOUS, Recorder
 from app.task_queue.request import Prepared
-from app.task_queue.views import quarantined_copy
+from app.task_queue.views import ShownPage, quarantined_copy
 
 NOBODY: Final = ""
 """The tenant of what cannot be read."""
-CopyPage = tuple[list[dict[str, Any]], str | None]
-"""A page of copies as they are shown, and the next page's cursor."""
 REQUEUED: Final = "requeued"
 DISCARDED: Final = "discarded"
 
@@ -48,7 +47,7 @@ class Quarantine:
         self._crashes = crashes
         self._mirrored = mirrored
 
-    async def listed(self, cursor: str | None, limit: int) -> CopyPage:
+    async def listed(self, cursor: str | None, limit: int) -> ShownPage:
         """A page of what lies there, the latest first, and the next page's cursor.
 
         Also what nobody can say whose it is.
@@ -62,7 +61,7 @@ class Quarantine:
         )
         shown = records[:limit]
         more = len(records) > limit
-        after = cursor_of(Place(shown[-1].at_ms, shown[-1].id)) if more else None
+        after = write_cursor(shown[-1].at_ms, shown[-1].id) if more else None
         return [quarantined_copy(each) for each in shown], after
 
     async def requeue(self, id: str, judge: Callable[[bytes], Prepared]) -> Receipt:

@@ -9,10 +9,13 @@ from typing import Any, Final
 
 from app.amqp.declare import has_mirror_queue
 from app.clock import now_ms
+from app.cursors import write_cursor
 from app.errors import RehydrationRunning, TaskNotFound
+from app.ledger.paging import Place, place_of
 from app.ledger.records import RehydrationRecord
 from app.names import new_task_id
 from app.task_queue.ledger_gate import LedgerGate
+from app.task_queue.views import ShownPage
 
 RUN_LEASE: Final = "rehydrate"
 """The lease in the ledger that every run holds: one at a time."""
@@ -95,13 +98,18 @@ class Rehydrations:
             await self._ledger.release_lease(RUN_LEASE, record.id)
         return shown(record)
 
-    async def listed(self, limit: int) -> list[dict[str, Any]]:
-        """The latest runs, newest first.
+    async def listed(self, cursor: str | None, limit: int) -> ShownPage:
+        """A page of the runs, newest first, and the next page's cursor.
 
         Raises:
+            InvalidTask: the cursor is none of this list.
             Unavailable: the ledger is away.
         """
-        return [shown(each) for each in await self._latest(limit)]
+        found = await self._latest(limit + 1, place_of(cursor))
+        page = found[:limit]
+        more = len(found) > limit
+        after = write_cursor(page[-1].started_at_ms, page[-1].id) if more else None
+        return [shown(each) for each in page], after
 
     async def get(self, id: str) -> dict[str, Any] | None:
         """One run.
@@ -124,8 +132,9 @@ class Rehydrations:
         if url is None or not await has_mirror_queue(url, queue, "api-look"):
             raise TaskNotFound(f"There is no queue {queue}, neither recorded nor in RabbitMQ.")
 
-    async def _latest(self, limit: int) -> list[RehydrationRecord]:
-        return [await self._judged(each) for each in await self._ledger.rehydrations(limit)]
+    async def _latest(self, limit: int, after: Place | None = None) -> list[RehydrationRecord]:
+        records = await self._ledger.rehydrations(limit, after=after)
+        return [await self._judged(each) for each in records]
 
     async def _judged(self, record: RehydrationRecord) -> RehydrationRecord:
         """The record, failed where nobody will go on with it."""

@@ -34,14 +34,14 @@ from app.task_queue.open_queues import OpenQueues
 from app.task_queue.operating import Operator
 from app.task_queue.parked import Acted, Action, Filter, Selection
 from app.task_queue.places import ledger_place, redis_place
-from app.task_queue.quarantining import CopyPage, Quarantine
+from app.task_queue.quarantining import Quarantine
 from app.task_queue.receipt import Receipt
 from app.task_queue.recording import Recorder
 from app.task_queue.redriving import Parked
 from app.task_queue.rehydrations import Rehydrations
 from app.task_queue.request import Prepared
 from app.task_queue.submitting import Submitter
-from app.task_queue.views import is_finished
+from app.task_queue.views import ShownPage, is_finished
 
 EMPTY: Final[Mapping[str, type[BaseModel]]] = MappingProxyType({})
 OPEN_WITHIN_S: Final = 1.0
@@ -239,7 +239,7 @@ class TaskQueue:
 
     async def parked(
         self, queue: str, state: Parked, wanted: Filter, cursor: str | None, limit: int
-    ) -> tuple[list[dict[str, Any]], str | None]:
+    ) -> ShownPage:
         """A page of the dead or the suspended, the latest first, and the next page's cursor.
 
         Raises:
@@ -290,7 +290,7 @@ class TaskQueue:
 
     async def tasks(
         self, queue: str, state: TaskState | None, type: str | None, cursor: str | None, limit: int
-    ) -> tuple[list[dict[str, Any]], str | None]:
+    ) -> ShownPage:
         """A page of a queue's tasks, and the next page's cursor.
 
         Raises:
@@ -302,11 +302,10 @@ class TaskQueue:
             name = await self._queues.require(queue)
             return await self._listing.tasks(name, state, type, cursor, limit)
 
-    async def queues(self) -> list[dict[str, Any]]:
-        """Every queue of the tenant with its figures. Raises ``Unavailable`` without Redis."""
+    async def queues(self, cursor: str | None, limit: int) -> ShownPage:
+        """A page of the tenant's queues, by name; see ``Figures.queues``."""
         with self._watched():
-            names, _ = await self._queues.all()
-            return await asyncio.gather(*(self._figures.queue(name) for name in names))
+            return await self._figures.queues(cursor, limit)
 
     async def queue(self, queue: str) -> dict[str, Any]:
         """One queue with its figures.
@@ -328,12 +327,12 @@ class TaskQueue:
         with self._watched():
             return await self._figures.canary(await self._queues.require(queue), task_id)
 
-    async def workers(self) -> list[dict[str, Any]]:
-        """The workers that live. Raises ``Unavailable`` without Redis."""
+    async def workers(self, cursor: str | None, limit: int) -> ShownPage:
+        """A page of the workers that live, by name; see ``Figures.workers``."""
         with self._watched():
-            return await self._figures.workers(self._settings.tenant)
+            return await self._figures.workers(self._settings.tenant, cursor, limit)
 
-    async def quarantined(self, cursor: str | None, limit: int) -> CopyPage:
+    async def quarantined(self, cursor: str | None, limit: int) -> ShownPage:
         """A page of what lies in the quarantine; see ``Quarantine.listed``."""
         with self._watched():
             return await self._quarantine.listed(cursor, limit)
@@ -348,11 +347,10 @@ class TaskQueue:
         with self._watched():
             return await self._quarantine.discard(id)
 
-    async def mirrors(self) -> list[dict[str, Any]]:
-        """How far the copies of each queue are. Raises ``Unavailable`` without Redis."""
+    async def mirrors(self, cursor: str | None, limit: int) -> ShownPage:
+        """How far the copies of each queue are, a page by name; see ``Figures.mirrors``."""
         with self._watched():
-            names, _ = await self._queues.all()
-            return await asyncio.gather(*(self._figures.mirror(name) for name in names))
+            return await self._figures.mirrors(cursor, limit)
 
     async def _wait(self, name: QueueName, task_id: str, until_ms: int) -> dict[str, Any]:
         async with self._finishes.watch(name.task(task_id)) as watch:

@@ -31,6 +31,11 @@ SECRET_HEADERS: Final = frozenset({"authorization", "cookie", "x-api-key"})
 DELIVER: Final = "http.deliver"
 BODY_SHOWN_BYTES: Final = 65_536
 
+Shown = dict[str, Any]
+"""A document as the contract has it."""
+ShownPage = tuple[list[Shown], str | None]
+"""A page of a list, and the next page's cursor."""
+
 
 def is_finished(task: Mapping[str, Any]) -> bool:
     """Whether a shown task's run is over."""

@@ -8,6 +8,8 @@ from app.names import QUEUE_PATTERN, TASK_ID_PATTERN, TYPE_PATTERN
 
 PAGE_MAX: Final = 200
 PAGE: Final = 50
+WHOLE: Final = PAGE_MAX
+"""Of what there are few of: all of them as a rule."""
 CURSOR_CHARS_MAX: Final = 1_024
 
 TaskId = Annotated[str, Path(alias="taskId", pattern=f"^{TASK_ID_PATTERN}$")]

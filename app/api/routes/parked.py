@@ -28,8 +28,11 @@ from app.task_queue.task_queue import TaskQueue
 Text = Annotated[str | None, Query(max_length=TEXT_CHARS_MAX)]
 ErrorType = Annotated[str | None, Query(max_length=TEXT_CHARS_MAX, description="An error's type.")]
 ChatId = Annotated[str | None, Query(alias="chatId", max_length=TEXT_CHARS_MAX)]
-Time = Annotated[
-    int | None, Query(ge=0, le=LATEST_MS, description="When it was parked, milliseconds UTC.")
+Since = Annotated[
+    int | None, Query(ge=0, le=LATEST_MS, description="Parked then or later, milliseconds UTC.")
+]
+Until = Annotated[
+    int | None, Query(ge=0, le=LATEST_MS, description="Parked before then, milliseconds UTC.")
 ]
 
 
@@ -59,8 +62,8 @@ class ParkedRoutes:
         channel: Text = None,
         user: Text = None,
         chat_id: ChatId = None,
-        since: Time = None,
-        until: Time = None,
+        since: Since = None,
+        until: Until = None,
         cursor: Cursor = None,
         limit: Limit = PAGE,
     ) -> Response:

@@ -14,7 +14,7 @@ from app.api.answers import json_answer
 from app.api.bodies import Bodies, ClearBody, NoBody
 from app.api.deadline import within
 from app.api.errors import QueueNotFound
-from app.api.routes.parameters import PAGE, Cursor, Limit, QueueInPath, TypeWanted
+from app.api.routes.parameters import PAGE, WHOLE, Cursor, Limit, QueueInPath, TypeWanted
 from app.errors import FieldProblem, InvalidTask, TaskNotFound
 from app.state import TaskState
 from app.task_queue.task_queue import TaskQueue
@@ -47,10 +47,11 @@ class Queues:
         self._look_within_s = look_within_s
         self._act_within_s = act_within_s
 
-    async def all(self) -> Response:
-        """Every queue."""
+    async def all(self, cursor: Cursor = None, limit: Limit = WHOLE) -> Response:
+        """A page of the queues, by name."""
         async with within(self._look_within_s):
-            return json_answer({"items": await self._task_queue.queues(), "cursor": None})
+            items, after = await self._task_queue.queues(cursor, limit)
+        return json_answer({"items": items, "cursor": after})
 
     async def one(self, queue: QueueInPath) -> Response:
         """One queue."""

@@ -14,7 +14,7 @@ from app.api.answers import json_answer
 from app.api.bodies import IDS_MAX, Bodies, Time
 from app.api.deadline import within
 from app.api.errors import RehydrationNotFound
-from app.api.routes.parameters import PAGE, Limit
+from app.api.routes.parameters import PAGE, Cursor, Limit
 from app.api.routes.queues import known_queue
 from app.names import QUEUE_PATTERN, TASK_ID_PATTERN
 from app.task_queue.rehydrations import Wish
@@ -69,11 +69,11 @@ class RehydrationRoutes:
                 run = await self._task_queue.rehydrations.request(body.wish())
         return json_answer(run, 202, {"Location": f"/v1/rehydrations/{run['id']}"})
 
-    async def listed(self, limit: Limit = PAGE) -> Response:
-        """The latest runs, newest first."""
+    async def listed(self, cursor: Cursor = None, limit: Limit = PAGE) -> Response:
+        """A page of the runs, newest first."""
         async with within(self._within_s):
-            items = await self._task_queue.rehydrations.listed(limit)
-        return json_answer({"items": items, "cursor": None})
+            items, after = await self._task_queue.rehydrations.listed(cursor, limit)
+        return json_answer({"items": items, "cursor": after})
 
     async def one(self, id: RunId) -> Response:
         """One run, as far as it is."""

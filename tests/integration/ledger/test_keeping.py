@@ -200,6 +200,17 @@ async def test_rehydrations_are_replaced_by_id_and_listed_newest_first(ledger):
     assert await ledger.rehydrations(1) == [runs[2]]
 
 
+async def test_rehydrations_of_one_moment_are_told_apart_by_their_ids(ledger):
+    runs = [RehydrationRecord(f"r{n}", "complete", AT_MS + n // 2) for n in (3, 0, 4, 2, 1)]
+    for run in runs:
+        await ledger.put_rehydration(run)
+    expected = ["r4", "r3", "r2", "r1", "r0"]
+    assert [each.id for each in await ledger.rehydrations(10)] == expected
+    for run in runs:
+        behind = await ledger.rehydrations(10, after=Place(run.started_at_ms, run.id))
+        assert [each.id for each in behind] == expected[expected.index(run.id) + 1 :]
+
+
 def rehydration(name="r1", state="requested", **more):
     return RehydrationRecord(name, state, AT_MS, **more)
 

@@ -28,10 +28,10 @@ class Stuck:
     async def get(self, task_id, queue, wait_s):
         await asyncio.Event().wait()
 
-    async def queues(self):
+    async def queues(self, cursor, limit):
         await asyncio.Event().wait()
 
-    async def mirrors(self):
+    async def mirrors(self, cursor, limit):
         await asyncio.Event().wait()
 
 
