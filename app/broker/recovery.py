@@ -77,15 +77,13 @@ class Recovery:
         ]
         for each in restores:
             envelope = each.envelope
-            names.append(task + envelope.task_id)
+            task_id = envelope.task_id
+            due_ms = max(each.due_ms, envelope.not_before_ms)
+            names.append(task + task_id)
             arguments += (
-                envelope.task_id,
-                envelope.run,
-                lane_of(envelope),
+                task_id,
+                f"{envelope.run} {lane_of(envelope)} {each.attempts_ended} {due_ms}",
                 envelope.request_digest,
-                each.attempts_ended,
-                max(each.due_ms, envelope.not_before_ms),
-                envelope.accepted_at_ms,
                 envelope.raw,
             )
         replies = await self._redis.script("restore", names, arguments)

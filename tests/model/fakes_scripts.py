@@ -532,12 +532,13 @@ def inspect(redis, keys, argv):
 def restore(redis, keys, argv):
     return [
         b(_restore(redis, keys, argv, key, given))
-        for key, given in zip(keys.tasks, chunks(argv, 4, 8), strict=True)
+        for key, given in zip(keys.tasks, chunks(argv, 4, 4), strict=True)
     ]
 
 
 def _restore(redis, keys, argv, key, given):
-    task_id, run, lane, digest, ended, due_ms, accepted, envelope = given
+    task_id, plan, digest, envelope = given
+    run, lane, ended, due_ms = plan.split()
     lanes, delayed, fields = keys.lanes, keys.delayed, dict(redis.fields(key))
     attempt = int(ended)
     if fields.get("run"):
@@ -559,7 +560,7 @@ def _restore(redis, keys, argv, key, given):
     else:
         entry = add_ready(redis, lanes[int(lane) - 1], task_id, run, 0, envelope, argv[0])
         redis.put(key, state=argv[1], place="ready", entry=entry)
-    redis.put(key, run=run, lane=lane, mirrored=1, digest=digest, suspect=1, accepted=accepted)
+    redis.put(key, run=run, lane=lane, mirrored=1, digest=digest, suspect=1)
     if attempt:
         redis.put(key, attempt=attempt)
     if "cancel" in fields and fields["run"] == run:
