@@ -208,6 +208,8 @@ class RabbitMQServer(Server):
             "RABBITMQ_DIST_PORT": str(self._dist_port),
             "ERL_EPMD_PORT": str(self.epmd.port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
+            # Else it lies wherever the command was called.
+            "ERL_CRASH_DUMP": str(self.folder / "erl_crash.dump"),
         }
 
     def _contain(self) -> Container:
