@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +87,16 @@ async def copies_left(stack: Stack, queue: str) -> int | None:
     None while the broker cannot say. No drill makes a copy that belongs into the quarantine.
     """
     found: Any = await _of_rabbitmq(stack, f"/api/queues/{stack.vhost}")
-    counts = {each["name"]: each.get("messages") for each in found or ()}
-    mirror = counts.get(f"lifeboat.mirror.{queue}")
-    return None if mirror is None else int(mirror) + int(counts.get("lifeboat.quarantine") or 0)
+    return copies_in(found or (), queue)
+
+
+def copies_in(queues: Iterable[Mapping[str, Any]], queue: str) -> int | None:
+    """The same, of the queues as the management API shows them; one it just made has no count."""
+    mirror = f"lifeboat.mirror.{queue}"
+    names = (mirror, "lifeboat.quarantine")
+    counts = {each["name"]: each.get("messages") for each in queues if each["name"] in names}
+    known = [int(count) for count in counts.values() if count is not None]
+    return sum(known) if mirror in counts and len(known) == len(counts) else None
 
 
 async def open_left(stack: Stack, prefix: str) -> int | None:
