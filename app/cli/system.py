@@ -4,6 +4,8 @@ import asyncio
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +19,7 @@ from app.cli.asking import confirm
 from app.cli.images import images_of
 from app.cli.options import Json, Yes
 from app.settings import load
+from app.stack.ownership import NotOursError, check_ours, take
 from app.stack.running import Running, end, living
 from app.stack.stack import Stack
 from app.stack.system import USUAL_HTTP_PORT, System
@@ -30,7 +33,10 @@ GIVEN = {
 Folder = Annotated[Path, typer.Option("--dir", help="Where its data and logs live.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Return when it is ready; it goes on.")]
 Sqlite = Annotated[bool, typer.Option("--sqlite", help="An SQLite ledger instead of MongoDB.")]
-Wipe = Annotated[bool, typer.Option("--wipe", help="Remove its data, too.")]
+Wipe = Annotated[
+    bool,
+    typer.Option("--wipe", help="Remove the folder with its data, too; only one that `up` made."),
+]
 
 
 def up(
@@ -51,6 +57,8 @@ def down(
     """End what `up --detach` left running."""
     folder = folder.resolve()
     if wipe:
+        with _folder_named():
+            check_ours(folder)
         confirm(f"Remove everything in {folder}?", yes=yes)
     ended = asyncio.run(end(folder, wipe=wipe))
     if json:
@@ -65,6 +73,8 @@ async def _up(folder: Path, console: Console, *, detach: bool, sqlite: bool, jso
             f"{folder} already runs {', '.join(names)}: `lifeboat down --dir {folder}` ends it.",
             param_hint="--dir",
         )
+    with _folder_named():
+        take(folder)
     given = [name for name, variable in GIVEN.items() if os.environ.get(variable)]
     if "LIFEBOAT_SQLITE_PATH" in os.environ:
         given.append("mongo")
@@ -96,6 +106,15 @@ async def _up(folder: Path, console: Console, *, detach: bool, sqlite: bool, jso
         await system.stop()
         await stack.stop()
         running.forget()
+
+
+@contextmanager
+def _folder_named() -> Iterator[None]:
+    """A folder that is not a system's is wrong usage."""
+    try:
+        yield
+    except NotOursError as error:
+        raise typer.BadParameter(str(error), param_hint="--dir") from error
 
 
 def _show(running: Running, console: Console) -> None:

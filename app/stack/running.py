@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 import orjson
 
 from app.stack.container import remove_container, stop_container
+from app.stack.ownership import MARK, MARKED, check_ours
 from app.stack.process import started_at, until
 from app.stack.stack import Stack
 from app.stack.system import System
@@ -71,7 +72,8 @@ class Running:
         }
 
     def save(self) -> None:
-        """Write it down in its folder."""
+        """Write it down in its folder, which is a system's from now on."""
+        (self.folder / MARK).write_text(MARKED)
         document = {**asdict(self), "folder": str(self.folder)}
         (self.folder / NOTE).write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
 
@@ -99,7 +101,13 @@ def living(folder: Path) -> list[str]:
 
 
 async def end(folder: Path, *, wipe: bool) -> list[str]:
-    """End the system in ``folder``, processes before servers; the names of what was ended."""
+    """End the system in ``folder``, processes before servers; the names of what was ended.
+
+    Raises:
+        NotOursError: it shall be wiped and is no system's; nothing was ended.
+    """
+    if wipe:
+        check_ours(folder)
     running = _load(folder)
     ended: list[str] = []
     if running is not None:
