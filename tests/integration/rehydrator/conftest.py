@@ -7,6 +7,7 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
+from app.lifecycle import wait_for
 from rehydrator.opening import Opening
 from rehydrator.redis_queue import RedisQueues
 from rehydrator.report import Tally
@@ -44,7 +45,7 @@ async def open_copies(world):
     """Opens the copies for a test that takes each step itself."""
     async with AsyncExitStack() as stack:
         stores, topology = open_stores(world.settings, stack, process="test")
-        await stores.ledger.open()
+        await wait_for("the ledger", stores.ledger.open)
         await topology.declare(QUEUE)
 
         async def open_copies(prefetch=100):
@@ -76,7 +77,7 @@ async def force_close(rabbitmq_management_url):
 
     async def close(process):
         async with aiohttp.ClientSession() as session:
-            found = await eventually(lambda: names(session, process), within_s=15)
+            found = await eventually(lambda: names(session, process), within_s=60)
             for name in found:
                 url = f"{rabbitmq_management_url}/api/connections/{quote(name, safe='')}"
                 async with session.delete(url) as response:

@@ -49,15 +49,15 @@ async def test_the_fence_of_an_earlier_opening_counts_for_nothing(world, open_co
     await world.accept(envelope("a"))
     opening = await open_copies(prefetch=1)
     await opening.publish_fence()
-    assert await opening.take(1, 5_000) == 1
+    assert await opening.take(1, 20_000) == 1
     assert not opening.fences.seen
     assert opening.fences.waiting
-    await opening.take(1, 5_000)
+    await opening.take(1, 20_000)
     await opening.look(ask_all=True)
     assert [copy.task_id for copy in opening.holdings.held] == ["a"]
     assert not opening.fence_passed
     await opening.reach_for_fence()
-    await opening.take(1, 5_000)
+    await opening.take(1, 20_000)
     assert opening.fence_passed
     await opening.close()
     assert await world.ready() == 1
@@ -75,10 +75,10 @@ async def test_on_several_channels_what_came_before_the_fence_is_waited_for(worl
     fence = next(each for each in waiting if not each.body)
     waiting.remove(fence)
     waiting.appendleft(fence)
-    await opening.take(1, 1_000)
+    await opening.take(1, 20_000)
     assert opening.fences.seen
     while not opening.fence_passed:
-        assert await opening.take(7, 1_000)
+        assert await opening.take(7, 20_000)
         await opening.look(ask_all=True)
     assert len(opening.holdings.held) == 60
     assert await opening.close()

@@ -10,7 +10,7 @@ import pytest
 from app.amqp.connection import open_channel
 from app.amqp.message import copy_publication
 from app.amqp.topology import QUARANTINE, mirror_queue
-from app.lifecycle import cancel
+from app.lifecycle import cancel, wait_for
 from rehydrator import keeper
 from rehydrator.keeper import KeeperPace, QuarantineKeeper
 from rehydrator.stores import open_stores
@@ -38,7 +38,7 @@ async def kept(world, *, pace=FAST, **changes):
     async with AsyncExitStack() as stack:
         settings = world.settings.model_copy(update=changes)
         stores, _ = open_stores(settings, stack, process="rehydrator")
-        await stores.ledger.open()
+        await wait_for("the ledger", stores.ledger.open)
         keeping = Kept(stores, pace)
         try:
             yield keeping
@@ -99,7 +99,7 @@ def let_go(caplog):
     caplog.set_level(logging.INFO)
 
     async def let_go(*ids):
-        await eventually(lambda: all(f"let {each} go" in caplog.text for each in ids), 20)
+        await eventually(lambda: all(f"let {each} go" in caplog.text for each in ids))
 
     return let_go
 
@@ -141,7 +141,7 @@ async def test_a_dead_letter_of_the_broker_is_recorded_and_may_go(world, let_go)
         message = await queue.get()
         await message.reject(requeue=False)
         async with kept(world):
-            await eventually(lambda: recorded(world, 1), 20)
+            await eventually(lambda: recorded(world, 1))
             (record,) = await world.ledger.quarantined(1)
             assert (record.task_id, record.reason) == ("dead-letter", "DEAD_LETTERED")
             await world.ledger.resolve_quarantined(record.id, "discarded", "ada", 1)

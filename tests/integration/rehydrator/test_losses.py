@@ -21,7 +21,7 @@ from tests.support.envelopes import QUEUE, TENANT, envelope
 from tests.support.eventually import eventually
 from tests.support.proxy import Proxy
 
-DETECTED_S = 30
+DETECTED_S = 60
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ async def noted(world):
         mark = found.streams.get("journal") if found and found.token == world.broker.token else None
         return mark and mark.last_id == info["last-generated-id"].decode() and not found.loss
 
-    await eventually(same, 20)
+    await eventually(same, 60)
 
 
 def losses(service):
@@ -282,7 +282,7 @@ async def test_a_promoted_replica_that_was_behind_is_told_and_healed(
             await service.noted(present=5)
             await world.at_rest()
             await promoted.execute_command("REPLICAOF", "127.0.0.1", private_redis.port)
-            await eventually(lambda: promoted.exists(world.broker.keys.generation), 20)
+            await eventually(lambda: promoted.exists(world.broker.keys.generation))
             # Cut off: it looks for a master where there is none, and serves what it has.
             await promoted.execute_command("REPLICAOF", "127.0.0.1", 1)
             await redis_is_later(world)
@@ -323,7 +323,7 @@ async def test_while_a_loss_is_being_healed_nobody_says_that_a_task_is_unknown(w
             with pytest.raises(Unavailable, match="brought back"):
                 await tasks.get(task_id, QUEUE)
         proxy.flow()
-        await eventually(lambda: is_healed(world), 40)
+        await eventually(lambda: is_healed(world), 60)
         assert (await tasks.get("task-1", QUEUE))["state"] == "queued"
         with pytest.raises(TaskNotFound):
             await tasks.get("nobodys", QUEUE)
@@ -360,7 +360,7 @@ async def test_what_alert_held_back_comes_with_the_command(make_world):
         await told(service, "wiped")
         report = await rehydrate(world.settings, RunRequest(), lambda _: None)
         assert (report.state, report.restored) == ("complete", 5)
-        await eventually(lambda: is_healed(world), 20)
+        await eventually(lambda: is_healed(world))
         # From here on it serves as before.
         await world.copy(envelope("new"))
         await service.noted(restored=1)

@@ -43,7 +43,7 @@ async def ended(world, name="r1"):
         record = await world.ledger.get_rehydration(name)
         return record if record.state in ENDED else None
 
-    return await eventually(look, 30)
+    return await eventually(look, 90)
 
 
 async def test_a_wish_is_carried_out_beside_the_service(world):
@@ -84,8 +84,8 @@ async def test_a_wish_tells_how_far_it_is(world):
         return record if 0 < record.counts.get("seen", 0) < 60 else None
 
     async with served(world):
-        await ask(world, rate=20.0)
-        record = await eventually(half_way, 20)
+        await ask(world, rate=10.0)
+        record = await eventually(half_way)
         assert record.state == "running"
         assert record.counts["total"] == 60
         assert (await ended(world)).counts["restored"] == 60

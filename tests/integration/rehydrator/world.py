@@ -14,7 +14,7 @@ from app.envelope import decode, encode
 from app.errors import Unavailable
 from app.ledger.opening import ledger_of
 from app.ledger.records import About, Finish, FinishedPart, OpenPart, OpenWrite
-from app.lifecycle import cancel
+from app.lifecycle import cancel, wait_for
 from app.names import QueueName, new_token
 from app.settings import Settings
 from mirror.publisher import PublishOutcome, open_publisher
@@ -49,12 +49,16 @@ class World:
             redis_url=redis_url,
             rabbitmq_url=rabbitmq_url,
             rehydrator_port=0,
-            store_timeout_ms=1_500,
-            rehydrator_lease_ms=1_500,
-            **{"rehydrator_window": 1_000} | settings,
+            **{
+                "store_timeout_ms": 1_500,
+                "rehydrator_lease_ms": 1_500,
+                "rehydrator_window": 1_000,
+            }
+            | settings,
         )
         self.rabbitmq_url = rabbitmq_url
-        self.ledger = ledger_of(self.settings)
+        # What the test itself does has time: its deadlines are not what is tested.
+        self.ledger = ledger_of(self.settings.model_copy(update={"store_timeout_ms": 20_000}))
         self.redis = connect(redis_url)
         self.broker = RedisSide(self.redis, env, queue_max=50_000, unmirrored_max=50_000)
         self.name = self.broker.keys.name
@@ -139,7 +143,7 @@ class World:
 
     async def record(self, each, state="succeeded", *, run=None, digest=None):
         """The outcome is in the ledger, and nowhere else."""
-        part = FinishedPart(run or each.run, state, 1_800_000_000_000, new_token(), 1, None, None)
+        part = FinishedPart(run or each.run, state, 4_000_000_000_000, new_token(), 1, None, None)
         write = Finish(each.key, digest or each.request_digest, each.raw, part, About.of(each))
         (result,) = await self.ledger.finish([write])
         assert result.won
@@ -186,7 +190,7 @@ class World:
 
     async def at_rest(self):
         """The generation is complete: no fence is under way."""
-        await eventually(self._complete, 20)
+        await eventually(self._complete, 60)
 
     async def _complete(self):
         return not await self.pending()
@@ -201,7 +205,7 @@ class World:
             stores, topology = open_stores(
                 self.settings.model_copy(update=changes), stack, process="rehydrator"
             )
-            await stores.ledger.open()
+            await wait_for("the ledger", stores.ledger.open)
             service = Running(QueueService(stores, topology, QUEUE, pace), stores.metrics)
             service.service.meet(self.name)
             try:
@@ -235,7 +239,7 @@ class Running:
             if sample.name.endswith("_total")
         )
 
-    async def noted(self, within_s=15, **outcomes):
+    async def noted(self, within_s=60, **outcomes):
         """Wait until at least so many copies were noted with each outcome."""
 
         def enough():
