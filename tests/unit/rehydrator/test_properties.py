@@ -116,17 +116,41 @@ def like(**headers):
 @pytest.fixture
 def shapes(monkeypatch):
     """How many headers were walked through."""
-    walked, walk = [], module._shape_of
-    monkeypatch.setattr(module, "_shape_of", lambda header: walked.append(header) or walk(header))
+    walked, walk = [], module._walk
+    monkeypatch.setattr(module, "_walk", lambda header: walked.append(header) or walk(header))
     return walked
 
 
 def test_headers_like_one_before_are_read_by_its_shape(shapes):
     reader = PropertiesReader()
     for number in range(9):
-        header = like(**{"x-task-id": f"task-{number}", "x-run": number})
+        header = like(
+            **{"x-task-id": f"task-{number}", "x-accepted-at": 1_700_000_000_000 + number}
+        )
         assert reader.read(header) == as_pamqp_reads(header)
     assert len(shapes) == 1
+
+
+def test_what_many_share_is_walked_through_once_for_each_value(shapes):
+    reader = PropertiesReader()
+    for number in range(24):
+        header = like(**{"x-task-id": f"task{number:02}", "x-tenant": "abcd"[number % 4] * 4})
+        assert reader.read(header) == as_pamqp_reads(header)
+    assert len(shapes) == 4
+
+
+def test_headers_read_by_one_shape_are_each_their_own():
+    reader = PropertiesReader()
+    first = reader.read(like())
+    first.headers["x-tenant"] = "spoilt"
+    assert reader.read(like()) == as_pamqp_reads(like())
+
+
+@pytest.mark.parametrize("name", ["x-env", "x-task-id"])
+def test_of_a_header_that_is_there_twice_the_last_one_counts(name):
+    header = content(Basic.Properties(headers={name: "one", "y" * len(name): "two"}))
+    twice = header.replace(b"y" * len(name), name.encode())
+    assert PropertiesReader().read(twice).headers == as_pamqp_reads(twice).headers
 
 
 @pytest.mark.parametrize(
@@ -147,12 +171,16 @@ def test_a_header_as_long_but_of_another_shape_is_not_misread(other):
     assert reader.read(like()) == as_pamqp_reads(like())
 
 
-def test_what_is_remembered_is_bounded():
+@pytest.mark.parametrize("shared", [True, False], ids=["values of one shape", "shapes"])
+def test_what_is_remembered_is_bounded(shared):
     reader = PropertiesReader()
-    for size in range(2_000):
-        header = content(Basic.Properties(headers={"x": "y" * size, "z" * (size % 7): 1}))
+    for size in range(2_500):
+        headers = {"x-run": size, "x": "y" * (1 if shared else size), "z" * (size % 7): 1}
+        header = content(Basic.Properties(headers=headers))
         assert reader.read(header) == as_pamqp_reads(header)
-    assert sum(map(len, reader._shapes.values())) <= 600
+    shapes = [shape for known in reader._shapes.values() for shape in known]
+    assert 0 < sum(len(shape._known) for shape in shapes) <= module.REMEMBERED
+    assert reader._remembered <= module.REMEMBERED
 
 
 @given(st.lists(properties(plain), min_size=2, max_size=6), st.data())
