@@ -10,6 +10,7 @@ from typing import Final
 
 from app.broker.intake import Sighting
 from app.cursors import no_cursor, read_cursor, write_cursor
+from app.envelope import decode
 from app.errors import Unavailable
 from app.ledger.records import LedgerRecord, RecordQuery
 from app.names import QueueName, TaskKey
@@ -20,6 +21,8 @@ from app.task_queue.views import Shown, ShownPage, finished_task, open_task
 
 LOOKS_A_PAGE: Final = 10
 """A type that few tasks have must not make one call walk a whole queue: the page is short then."""
+LOOKED_AT: Final = 200
+"""Tasks a look, where only those of a type are wanted: fewer if too many of them are of it."""
 FINISHED_PART: Final = "finished"
 ORDER: Final = tuple(state for state in TaskState if state in OPEN)
 
@@ -69,22 +72,36 @@ class Listing:
     async def _open(
         self, name: QueueName, state: TaskState, type: str | None, cursor: str, limit: int
     ) -> tuple[list[Shown], str]:
+        """Up to ``limit`` tasks, and the cursor behind what was looked at."""
+        size = limit if type is None else max(limit, LOOKED_AT)
+        while True:
+            found, after = await self._look(name, state, type, cursor, size)
+            if len(found) <= limit:
+                break
+            # Only what was looked at as a whole has a cursor behind it.
+            size = max(limit, size // 4)
+        records = await self._records(found)
+        return [open_task(key, seen, records.get(key)) for key, seen in found], after
+
+    async def _look(
+        self, name: QueueName, state: TaskState, type: str | None, cursor: str, size: int
+    ) -> tuple[list[tuple[TaskKey, Sighting]], str]:
+        """Of ``size`` tasks those of the type that are still open, and the cursor behind all."""
         queue = self._queue_of(name)
 
         async def call(token: str) -> tuple[list[str], list[Sighting | None], str]:
-            ids, after = await queue.intake.list_open(token, state, cursor, limit)
+            ids, after = await queue.intake.list_open(token, state, cursor, size)
             return ids, await queue.intake.look(token, ids) if ids else [], after
 
         ids, sightings, after = await queue.under_token(call)
-        keys = [name.task(task_id) for task_id in ids]
         here = [
-            (key, sighting)
-            for key, sighting in zip(keys, sightings, strict=True)
-            if sighting and sighting.envelope and sighting.fields.get("state") in OPEN
+            (name.task(task_id), seen)
+            for task_id, seen in zip(ids, sightings, strict=True)
+            if seen and seen.envelope and seen.fields.get("state") in OPEN
         ]
-        records = await self._records(here)
-        shown = [open_task(key, seen, records.get(key)) for key, seen in here]
-        return [each for each in shown if type in (None, each["type"])], after
+        if type is not None:
+            here = [(key, seen) for key, seen in here if decode(seen.envelope or b"").type == type]
+        return here, after
 
     async def _records(
         self, found: Sequence[tuple[TaskKey, Sighting]]

@@ -156,3 +156,15 @@ async def test_a_list_refuses_what_is_no_page_of_it(five, path):
     for query in ("limit=0", "limit=201", "cursor=x", f"cursor={strange}"):
         refused = await five.get(f"{path}?{query}")
         assert (refused.status, refused.pointers) == (422, [f"?{query.partition('=')[0]}"])
+
+
+@pytest.mark.parametrize("limit", [1, 2, 50])
+async def test_a_type_that_few_tasks_have_is_found_in_few_pages(api, limit):
+    many = [TASK | {"taskId": f"t{n:03}", "delayMs": n % 2 * 3_600_000} for n in range(400)]
+    rare = [TASK | {"taskId": f"r{n}", "type": "rare", "delayMs": n * 3_600_000} for n in range(3)]
+    for some in (many[:200], rare, many[200:]):
+        assert (await api.act("/v1/tasks/batch", some)).status == 202
+    found, sizes = await walk(api, f"type=rare&limit={limit}")
+    assert sorted(found) == [("r0", "queued"), ("r1", "scheduled"), ("r2", "scheduled")]
+    assert max(sizes) <= limit
+    assert len(sizes) <= 6
