@@ -61,7 +61,7 @@ async def force_close(rabbitmq_management_url):
 
     async def close(process, reason=None):
         async with aiohttp.ClientSession() as session:
-            found = await eventually(lambda: names(session, process), within_s=15)
+            found = await eventually(lambda: names(session, process), within_s=60)
             for name in found:
                 url = f"{rabbitmq_management_url}/api/connections/{quote(name, safe='')}"
                 headers = {"X-Reason": reason} if reason else {}

@@ -22,7 +22,7 @@ async def test_a_dead_node_is_passed_over(dead_node, rabbitmq_url):
 
 async def test_a_silent_node_costs_no_more_than_its_share_of_the_time(proxy, rabbitmq_url):
     proxy.hold_answers()
-    connection = await open_connection(f"{proxy.url},{rabbitmq_url}", "test", timeout_ms=4_000)
+    connection = await open_connection(f"{proxy.url},{rabbitmq_url}", "test", timeout_ms=8_000)
     assert not connection.is_closed
     assert proxy.opened == 1
     await close_connection(connection)
@@ -47,7 +47,7 @@ async def test_the_management_api_of_any_node_will_do(rabbitmq_url, rabbitmq_man
     async with Proxy(rabbitmq_management_url) as proxy:
         proxy.hold_answers()
         url = f"http://guest:guest@127.0.0.1:1,{proxy.url},{rabbitmq_management_url}"
-        management = Management(url, vhost, timeout_ms=3_000)
+        management = Management(url, vhost, timeout_ms=9_000)
         assert await management.queues() == []
         opened = proxy.opened
         # Who answered is asked first from then on.

@@ -66,7 +66,7 @@ def work_as(rabbitmq_server, rabbitmq_url, env_name):
             published = [copy]
             if user == "lifeboat-rehydrator":
                 published.append(fence_publication(QUEUE, "run", 7))
-            deadline = asyncio.get_running_loop().time() + 5
+            deadline = asyncio.get_running_loop().time() + 30
             for each in published:
                 async with open_channel(connection) as channel:
                     if await publish(channel, each, deadline) is not PublishOutcome.CONFIRMED:
