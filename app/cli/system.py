@@ -19,8 +19,8 @@ from app.cli.asking import confirm
 from app.cli.images import images_of
 from app.cli.options import Json, Yes
 from app.settings import load
-from app.stack.ownership import NotOursError, check_ours, take
-from app.stack.running import Running, end, living
+from app.stack.ownership import NotOursError, parts_of, take
+from app.stack.running import Running, end, living, wipe
 from app.stack.stack import Stack
 from app.stack.system import USUAL_HTTP_PORT, System
 from app.stack.watch import watch
@@ -33,10 +33,7 @@ GIVEN = {
 Folder = Annotated[Path, typer.Option("--dir", help="Where its data and logs live.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Return when it is ready; it goes on.")]
 Sqlite = Annotated[bool, typer.Option("--sqlite", help="An SQLite ledger instead of MongoDB.")]
-Wipe = Annotated[
-    bool,
-    typer.Option("--wipe", help="Remove the folder with its data, too; only one that `up` made."),
-]
+Wipe = Annotated[bool, typer.Option("--wipe", help="Remove what `up` made in its folder, too.")]
 
 
 def up(
@@ -52,19 +49,29 @@ def up(
 
 
 def down(
-    folder: Folder = Path(".lifeboat"), wipe: Wipe = False, yes: Yes = False, json: Json = False
+    folder: Folder = Path(".lifeboat"),
+    wiping: Wipe = False,
+    yes: Yes = False,
+    json: Json = False,
 ) -> None:
     """End what `up --detach` left running."""
     folder = folder.resolve()
-    if wipe:
+    if wiping:
         with _folder_named():
-            check_ours(folder)
-        confirm(f"Remove everything in {folder}?", yes=yes)
-    ended = asyncio.run(end(folder, wipe=wipe))
+            parts = parts_of(folder)
+        if parts:
+            names = ", ".join(each.name for each in parts)
+            confirm(f"Remove from {folder}: {names}?", yes=yes)
+    ended = asyncio.run(end(folder))
+    left = wipe(folder) if wiping else []
     if json:
-        sys.stdout.write(orjson.dumps({"ended": ended, "dir": str(folder)}).decode() + "\n")
-    else:
-        Console(highlight=False).print(f"Ended: {', '.join(ended) or 'nothing was running'}.")
+        document = {"ended": ended, "dir": str(folder), "left": left}
+        sys.stdout.write(orjson.dumps(document).decode() + "\n")
+        return
+    console = Console(highlight=False)
+    console.print(f"Ended: {', '.join(ended) or 'nothing was running'}.")
+    if left:
+        console.print(f"Left in {folder}, as no part of the system: {', '.join(left)}.")
 
 
 async def _up(folder: Path, console: Console, *, detach: bool, sqlite: bool, json: bool) -> None:

@@ -23,6 +23,7 @@ from app.drill.timeline import Timeline, timeline
 from app.drill.verdict import Evidence, Sample, judge
 from app.lifecycle import cancel
 from app.settings import Settings
+from app.stack.ownership import mark
 from app.stack.process import StackError, started_at
 from app.stack.running import Program, Running
 from app.stack.sources import Images
@@ -209,6 +210,8 @@ def _keep(game: Game) -> dict[str, Any]:
         pid = game.network.process.pid
         helpers.append(Program("network", pid, started_at(pid) or ""))
     replace(running, helpers=[*running.helpers, *helpers]).save()
+    # The folder is the drill's own, with all that is in it.
+    mark(game.folder, sorted(each.name for each in game.folder.iterdir()))
     kept = running.document()
     for name, value in kept.items():
         if isinstance(value, str):

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import signal
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -12,12 +11,11 @@ from typing import Any, Final, Self
 import orjson
 
 from app.stack.container import remove_container, stop_container
-from app.stack.ownership import MARK, MARKED, check_ours
+from app.stack.ownership import NOTE, parts_of, remove
 from app.stack.process import started_at, until
 from app.stack.stack import Stack
 from app.stack.system import System
 
-NOTE: Final = "system.json"
 END_WITHIN_MS: Final = 25_000
 
 
@@ -72,8 +70,7 @@ class Running:
         }
 
     def save(self) -> None:
-        """Write it down in its folder, which is a system's from now on."""
-        (self.folder / MARK).write_text(MARKED)
+        """Write it down in its folder."""
         document = {**asdict(self), "folder": str(self.folder)}
         (self.folder / NOTE).write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
 
@@ -100,14 +97,8 @@ def living(folder: Path) -> list[str]:
     return [p.name for p in (*running.processes, *running.servers) if _lives(p)]
 
 
-async def end(folder: Path, *, wipe: bool) -> list[str]:
-    """End the system in ``folder``, processes before servers; the names of what was ended.
-
-    Raises:
-        NotOursError: it shall be wiped and is no system's; nothing was ended.
-    """
-    if wipe:
-        check_ours(folder)
+async def end(folder: Path) -> list[str]:
+    """End the system in ``folder``, processes before servers; the names of what was ended."""
     running = _load(folder)
     ended: list[str] = []
     if running is not None:
@@ -116,15 +107,21 @@ async def end(folder: Path, *, wipe: bool) -> list[str]:
             await asyncio.gather(*(_end(program) for program in alive))
             ended += [program.name for program in alive]
         running.forget()
-    if wipe:
-        await asyncio.to_thread(_remove, folder)
     return ended
 
 
-def _remove(folder: Path) -> None:
-    for note in folder.glob("*/container"):
-        remove_container(note.read_text())
-    shutil.rmtree(folder, ignore_errors=True)
+def wipe(folder: Path) -> list[str]:
+    """Remove what the system in ``folder`` made; the names of what stays there.
+
+    Raises:
+        NotOursError: no system has taken that folder.
+        StackError: something cannot be removed.
+    """
+    for part in parts_of(folder):
+        note = part / "container"
+        if note.is_file():
+            remove_container(note.read_text())
+    return remove(folder)
 
 
 async def _end(program: Program) -> None:

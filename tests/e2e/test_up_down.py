@@ -46,4 +46,5 @@ async def test_up_gives_a_system_that_down_ends(tmp_path):
         ended = lifeboat("down", "--json", "--wipe", "--yes", *folder)
     assert set(ended["ended"]) >= {"api", "worker", "mirror", "rehydrator", "redis", "rabbitmq"}
     assert not any(started_at(pid) for pid in pids)
+    assert ended["left"] == []
     assert not (tmp_path / "system").exists()

@@ -2,45 +2,78 @@
 
 import pytest
 
-from app.stack.ownership import NotOursError, check_ours, take
-from app.stack.running import end
+from app.stack.ownership import MARK, NotOursError, mark, parts_of, remove, take
+from app.stack.process import StackError
+from app.stack.running import wipe
 
 
-async def test_a_folder_of_somebody_else_is_not_wiped(tmp_path):
-    letter = tmp_path / "letter"
-    letter.write_text("dear")
-    with pytest.raises(NotOursError, match="was not made by `lifeboat up`: nothing is removed"):
-        await end(tmp_path, wipe=True)
-    assert letter.read_text() == "dear"
+def made(folder, *names):
+    """What a system makes."""
+    for name in names:
+        (folder / name).mkdir()
+        (folder / name / "data").write_text("x")
 
 
-async def test_a_folder_that_a_system_took_is_wiped_with_what_came_later(tmp_path):
+def test_a_folder_that_no_system_took_is_not_wiped(tmp_path):
+    made(tmp_path, "redis")
+    with pytest.raises(NotOursError, match=r"made nothing in .+: nothing is removed"):
+        wipe(tmp_path)
+    assert (tmp_path / "redis" / "data").read_text() == "x"
+
+
+def test_a_system_s_folder_goes_with_all_that_it_made(tmp_path):
     folder = tmp_path / "system"
     take(folder)
-    (folder / "books.jsonl").write_text("{}")
+    made(folder, "redis", "log")
+    (folder / "ledger.sqlite").touch()
+    # The next start.
     take(folder)
-    await end(folder, wipe=True)
+    assert wipe(folder) == []
     assert not folder.exists()
 
 
-async def test_what_is_not_there_is_wiped_without_a_word(tmp_path):
-    assert await end(tmp_path / "none", wipe=True) == []
-
-
-def test_a_folder_that_holds_other_files_is_not_taken(tmp_path):
-    (tmp_path / "redis").mkdir()
-    (tmp_path / "letter").write_text("dear")
-    with pytest.raises(NotOursError, match="holds letter, which is no part of a system"):
-        take(tmp_path)
-    with pytest.raises(NotOursError):
-        check_ours(tmp_path)
-
-
-def test_what_drills_and_workers_write_does_not_keep_a_system_out(tmp_path):
-    for name in ("drills", "spool"):
-        (tmp_path / name).mkdir()
+def test_what_lay_there_before_and_what_came_later_stays(tmp_path):
+    made(tmp_path, "redis", "letters")
     take(tmp_path)
-    check_ours(tmp_path)
+    made(tmp_path, "mongo", "drills")
+    assert wipe(tmp_path) == ["drills", "letters", "redis"]
+    assert (tmp_path / "redis" / "data").exists()
+    with pytest.raises(NotOursError):
+        wipe(tmp_path)
+
+
+def test_what_is_not_there_is_wiped_without_a_word(tmp_path):
+    assert wipe(tmp_path / "none") == []
+
+
+def test_a_mark_leads_nowhere_else(tmp_path):
+    made(tmp_path, "letters")
+    folder = tmp_path / "system"
+    take(folder)
+    mark(folder, ["../letters", "link", "..", ""])
+    (folder / "link").symlink_to(tmp_path / "letters")
+    assert wipe(folder) == []
+    assert (tmp_path / "letters" / "data").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"parts": 1}', b'{"parts": [1]}'])
+def test_a_mark_that_cannot_be_read_is_none(tmp_path, content):
+    made(tmp_path, "redis")
+    (tmp_path / MARK).write_bytes(content)
+    with pytest.raises(NotOursError):
+        parts_of(tmp_path)
+
+
+def test_what_cannot_be_removed_is_said(tmp_path, monkeypatch):
+    take(tmp_path)
+    made(tmp_path, "redis")
+
+    def refuse(*_arguments, **_more):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("shutil.rmtree", refuse)
+    with pytest.raises(StackError, match="redis cannot be removed: Permission denied"):
+        remove(tmp_path)
 
 
 def test_a_folder_that_cannot_be_made_is_told_in_a_sentence(tmp_path):
