@@ -13,7 +13,8 @@ from app.names import QueueName, new_token
 
 QUEUE = QueueName("acme", "mail")
 DIGEST = "ab" * 32
-AT_MS = 1_800_000_000_000
+AT_MS = 4_000_000_000_000
+"""So late that no MongoDB expires what has ended then while a test looks at it."""
 ABOUT = About("mail.send", "telegram", "$ada", "chat-7", AT_MS - 9)
 BOOM = ErrorInfo("ValueError", "boom ✓ $dollar", retryable=True)
 

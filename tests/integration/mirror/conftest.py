@@ -14,7 +14,7 @@ from app.broker.connection import RedisConnection
 from app.broker.intake import Intake, Submission
 from app.broker.watermark import read_mirror_state
 from app.ledger.opening import ledger_of
-from app.lifecycle import cancel
+from app.lifecycle import cancel, wait_for
 from app.metrics import Metrics
 from app.names import QueueName, new_token
 from app.sessions import QueueSession
@@ -112,6 +112,11 @@ class Running:
         labels = {"tenant": TENANT, "queue": QUEUE}
         return self.metrics.registry.get_sample_value(f"lifeboat_{name}", labels)
 
+    async def counts(self, n, name):
+        """Wait until a figure says so: a mirror counts once Redis has answered it, too."""
+        await eventually(lambda: (self.total(name) or 0) >= n)
+        assert self.total(name) == n
+
     def shows(self, name):
         return self.total(name) is not None
 
@@ -153,7 +158,7 @@ def settings(make_settings, redis_url):
 @pytest.fixture
 async def ledger(settings):
     ledger = ledger_of(settings)
-    await ledger.open()
+    await wait_for("the ledger", ledger.open)
     yield ledger
     await ledger.close()
 

@@ -60,7 +60,7 @@ async def test_the_trimmed_journal_is_empty_and_the_figures_say_so(
     assert (figures["watermark"], figures["confirmed"]) == (last, "30")
     assert figures["generation"] == await world.session.token()
     assert figures["leader"] == mirror.owner
-    assert mirror.total("mirror_confirmed_total") == 30
+    await mirror.counts(30, "mirror_confirmed_total")
 
 
 async def test_one_task_at_a_time_is_mirrored_too(start_mirror, world, publisher_kind):
@@ -128,7 +128,7 @@ async def test_without_rabbitmq_the_journal_keeps_and_then_catches_up_in_order(
     start_mirror, world, proxy, kind
 ):
     mirror = start_mirror(
-        rabbitmq_url=proxy.url, mirror_publisher=kind, mirror_window=50, store_timeout_ms=600
+        rabbitmq_url=proxy.url, mirror_publisher=kind, mirror_window=50, store_timeout_ms=2_000
     )
     await world.submit("first")
     await eventually(lambda: world.all_marked("first"))
@@ -144,7 +144,7 @@ async def test_without_rabbitmq_the_journal_keeps_and_then_catches_up_in_order(
     assert await world.journal_ids() == journal_ids
     assert not any(await world.marks(*ids))
     proxy.flow()
-    await eventually(lambda: world.all_marked(*ids), within_s=20)
+    await eventually(lambda: world.all_marked(*ids), within_s=60)
     assert await world.taken_ids() == ["first", *ids]
     await eventually(lambda: says_unblocked(world))
 
@@ -164,7 +164,7 @@ async def test_a_connection_cut_in_the_middle_loses_nothing(proxied, world, prox
     await eventually(lambda: some(world))
     proxy.cut()
     proxy.flow()
-    await eventually(lambda: world.all_marked(*ids), within_s=20)
+    await eventually(lambda: world.all_marked(*ids), within_s=60)
     assert first_seen(await world.taken_ids()) == ids
     await eventually(lambda: counted(world, "unknown"))
     assert await world.journal_ids() == []
@@ -189,13 +189,13 @@ async def test_a_lost_confirm_is_unknown_and_published_again_until_one_comes(
     await eventually(lambda: counted(world, "unknown"))
     assert await world.marks("a", "b") == [False, False]
     proxy.flow()
-    await eventually(lambda: world.all_marked("a", "b"), within_s=20)
+    await eventually(lambda: world.all_marked("a", "b"), within_s=60)
     taken = await world.taken_ids()
     assert taken.count("a") >= 2
     assert first_seen(taken) == ["first", "a", "b"]
     # Each entry is confirmed and taken off the journal once, however often it was published.
     assert (await world.figures())["confirmed"] == "3"
-    assert mirror.total("mirror_unknown_total") >= 2
+    await eventually(lambda: mirror.total("mirror_unknown_total") >= 2)
     assert await world.journal_ids() == []
 
 
@@ -210,7 +210,7 @@ async def test_a_queue_deleted_by_hand_is_declared_again(start_mirror, world, co
     await eventually(lambda: world.all_marked(*ids))
     assert first_seen(await world.taken_ids()) == ids
     await eventually(lambda: counted(world, "returned"))
-    assert mirror.total("mirror_returned_total") > 0
+    await eventually(lambda: mirror.total("mirror_returned_total"))
 
 
 async def test_an_exchange_deleted_by_hand_is_declared_again(start_mirror, world, connection):
@@ -221,7 +221,7 @@ async def test_an_exchange_deleted_by_hand_is_declared_again(start_mirror, world
         await channel.exchange_delete(TASKS)
     ids = task_ids(300)
     await world.submit(*ids)
-    await eventually(lambda: world.all_marked(*ids), within_s=20)
+    await eventually(lambda: world.all_marked(*ids), within_s=60)
     assert first_seen(await world.taken_ids()) == ["first", *ids]
 
 
@@ -243,7 +243,7 @@ async def test_what_rabbitmq_refuses_is_published_again(
         await eventually(lambda: counted(world, "refused"))
         assert not await world.all_marked(*submitted)
     # Nobody takes a copy: the limit alone has gone.
-    await eventually(lambda: world.all_marked(*submitted), within_s=30)
+    await eventually(lambda: world.all_marked(*submitted), within_s=60)
     assert set(await world.taken_ids()) >= {"first", *submitted}
 
 
@@ -264,7 +264,7 @@ async def test_what_a_full_queue_refuses_gets_in_as_copies_leave(
 
     async with limited(rabbitmq_url, rabbitmq_management_url):
         await eventually(refused)
-        await eventually(drained, within_s=30)
+        await eventually(drained, within_s=60)
     # What came between the last look at the queue and the one at the marks.
     taken += await world.taken_ids()
     assert set(taken) >= set(submitted)
