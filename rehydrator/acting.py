@@ -5,7 +5,7 @@ Each act may be repeated, so a failure in between leaves copies in hand that are
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, Protocol
 
@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 RESTORE_BYTES_MAX: Final = 4 * 1_048_576
 """Bytes of envelopes in one call: Redis does nothing else meanwhile."""
 
+# One wish after the other: a call of a tuple's class costs twice as much.
+_new: Final = tuple.__new__
+
 
 class BodiesNeeded(Exception):
     """A held copy must be restored or quarantined, and its bytes were dropped: fetch them anew.
@@ -41,8 +44,8 @@ class BodiesNeeded(Exception):
 class Notes(Protocol):
     """Whoever counts what became of copies; ``outcome`` as in the report of a run."""
 
-    def note(self, key: TaskKey, outcome: str) -> None:
-        """A copy was looked at to the end, or has left."""
+    def note(self, keys: Sequence[TaskKey], outcome: str) -> None:
+        """Copies of these tasks were looked at to the end, or have left."""
 
 
 def nothing(_queue: RedisQueue) -> bool:
@@ -86,27 +89,30 @@ class Actions:
             Unavailable: a store is away; some acts may be done.
         """
         acks: list[tuple[Held, Ack]] = []
-        restores: list[tuple[Held, Restore]] = []
+        restores: dict[RedisQueue, list[tuple[Held, Restore]]] = {}
         conflicts: list[tuple[Held, Quarantine]] = []
         present: list[Held] = []
         for copy, verdict in zip(copies, verdicts, strict=True):
             match verdict:
+                case Restore():
+                    restores.setdefault(copy.queue, []).append((copy, verdict))
                 case Ack():
                     acks.append((copy, verdict))
-                case Restore() if self._holds_back(copy.queue):
-                    self._holdings.keep([copy])
-                case Restore():
-                    restores.append((copy, verdict))
                 case Quarantine():
                     conflicts.append((copy, verdict))
                 case Hold(known=True):
                     present.append(copy)
+        for queue in filter(self._holds_back, list(restores)):
+            self._holdings.keep([copy for copy, _ in restores.pop(queue)])
         self._keep(present, "present")
         await self._retire(acks)
-        if any(copy.delivery is None for copy, _ in (*restores, *conflicts)):
-            raise BodiesNeeded(
-                frozenset(copy.queue for copy, _ in restores if copy.delivery is None)
-            )
+        lost = frozenset(
+            queue
+            for queue, group in restores.items()
+            if any(copy.delivery is None for copy, _ in group)
+        )
+        if lost or any(copy.delivery is None for copy, _ in conflicts):
+            raise BodiesNeeded(lost)
         await self._restore(restores)
         for copy, conflict in conflicts:
             self._conflict(copy, conflict.detail)
@@ -131,13 +137,13 @@ class Actions:
         self._holdings.drop(safe)
         for suspect in safe:
             log.warning("%s: a copy of %s: %s", *_words(suspect))
-            self._notes.note(TaskKey(suspect.tenant, suspect.queue, suspect.task_id), "quarantined")
+            key = TaskKey(suspect.tenant, suspect.queue, suspect.task_id)
+            self._notes.note([key], "quarantined")
 
     def _keep(self, copies: Iterable[Held], outcome: str) -> None:
         kept = [copy for copy in copies if copy.delivery is not None]
         self._holdings.keep(kept)
-        for copy in kept:
-            self._notes.note(copy.key, outcome)
+        self._notes.note([copy.key for copy in kept], outcome)
 
     async def _retire(self, acks: Sequence[tuple[Held, Ack]]) -> None:
         """Rule 12: the ledger has them; then Redis; then the copies."""
@@ -153,15 +159,12 @@ class Actions:
             self._crashes.reach("rehydrator.after_ack")
         self._holdings.drop([copy for copy, _ in acks])
         for copy, verdict in acks:
-            self._notes.note(copy.key, _outcome_of(verdict.state))
+            self._notes.note([copy.key], _outcome_of(verdict.state))
         if not self._dry:
             await _count([copy for copy, _ in acks])
 
-    async def _restore(self, restores: Sequence[tuple[Held, Restore]]) -> None:
-        groups: dict[RedisQueue, list[tuple[Held, Restore]]] = {}
-        for copy, wish in restores:
-            groups.setdefault(copy.queue, []).append((copy, wish))
-        for queue, group in groups.items():
+    async def _restore(self, restores: Mapping[RedisQueue, Sequence[tuple[Held, Restore]]]) -> None:
+        for queue, group in restores.items():
             for part in _by_bytes(group):
                 if self._dry:
                     self._keep([copy for copy, _ in part], "restored")
@@ -177,7 +180,7 @@ class Actions:
         answers = await queue.recovery.restore(
             token,
             [
-                RestoreWish(copy.envelope, wish.attempts_ended, wish.due_ms)
+                _new(RestoreWish, (copy.envelope, wish.attempts_ended, wish.due_ms))
                 for copy, wish in restores
                 if copy.envelope is not None
             ],

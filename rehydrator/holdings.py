@@ -49,19 +49,20 @@ class Held:
 
 def held(delivery: Delivery, copy: Copy, queue: RedisQueue, now_s: float) -> Held:
     """A copy that has just arrived."""
-    envelope = copy.envelope
+    envelope, origin = copy
+    # In their order: by name they cost twice as much.
     return Held(
-        lane=delivery.lane,
-        tag=delivery.tag,
-        queue=queue,
-        key=queue.key(envelope.task_id),
-        run=envelope.run,
-        request_digest=envelope.request_digest,
-        generation=sys.intern(copy.origin.generation),
-        journal_id=copy.origin.journal_id,
-        since_s=now_s,
-        delivery=delivery,
-        envelope=envelope,
+        delivery.lane,
+        delivery.tag,
+        queue,
+        queue.key(envelope.task_id),
+        envelope.run,
+        envelope.request_digest,
+        sys.intern(origin.generation),
+        origin.journal_id,
+        now_s,
+        delivery,
+        envelope,
     )
 
 

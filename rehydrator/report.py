@@ -2,7 +2,7 @@
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
@@ -139,25 +139,31 @@ class Tally:
         self._earlier = set(self._restored)
         self._again = set(self._earlier)
 
-    def note(self, key: TaskKey, outcome: str) -> None:
-        """A copy was looked at to the end."""
+    def note(self, keys: Sequence[TaskKey], outcome: str) -> None:
+        """Copies of these tasks were looked at to the end."""
         if outcome == "restored":
-            self._note_restored(hash(key))
-        elif outcome == "present" and self._again and hash(key) in self._again:
-            self._again.discard(hash(key))
+            self._note_restored([hash(key) for key in keys])
         elif outcome == "present":
-            self._present += 1
+            for key in keys:
+                if hash(key) in self._again:
+                    self._again.discard(hash(key))
+                else:
+                    self._present += 1
         else:
-            self._left[outcome] += 1
+            self._left[outcome] += len(keys)
 
-    def _note_restored(self, number: int) -> None:
-        if number not in self._earlier:
-            self._restored.append(number)
-        elif self._dry:
-            self._present += 1
-        self._again.discard(number)
-        if self._dry:
-            self._earlier.add(number)
+    def _note_restored(self, numbers: Sequence[int]) -> None:
+        if not (self._dry or self._earlier):
+            self._restored.extend(numbers)
+            return
+        for number in numbers:
+            if number not in self._earlier:
+                self._restored.append(number)
+            elif self._dry:
+                self._present += 1
+            self._again.discard(number)
+            if self._dry:
+                self._earlier.add(number)
 
     def counts(self) -> Mapping[str, int]:
         """Copies by outcome."""

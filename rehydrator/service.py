@@ -6,7 +6,8 @@ Level-triggered: it looks at states again and again, so a lost event delays and 
 import asyncio
 import logging
 import time
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -57,14 +58,15 @@ class Counted:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
-    def note(self, key: TaskKey, outcome: str) -> None:
+    def note(self, keys: Sequence[TaskKey], outcome: str) -> None:
         """See ``Notes``."""
-        # What a broken message claims must not become a label of its own.
-        tenant = key.tenant if is_queue(key.tenant) else "unknown"
-        queue = key.queue if is_queue(key.queue) else "unknown"
-        self._metrics.rehydrate_tasks.labels(tenant, queue, outcome).inc()
-        if outcome in ("finished", "cancelled", "expired"):
-            self._metrics.copies_retired.labels(tenant, queue).inc()
+        for (given_tenant, given_queue), count in Counter(key[:2] for key in keys).items():
+            # What a broken message claims must not become a label of its own.
+            tenant = given_tenant if is_queue(given_tenant) else "unknown"
+            queue = given_queue if is_queue(given_queue) else "unknown"
+            self._metrics.rehydrate_tasks.labels(tenant, queue, outcome).inc(count)
+            if outcome in ("finished", "cancelled", "expired"):
+                self._metrics.copies_retired.labels(tenant, queue).inc(count)
 
 
 class QueueService:

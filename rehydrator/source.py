@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Protocol, Self, cast
+from typing import Any, Final, Protocol, Self, cast
 
 from aiormq import Channel
 from aiormq.abc import ChannelFrame
@@ -78,14 +78,11 @@ class Delivery:
     redelivered: bool
 
 
-class Arrived(NamedTuple):
-    """A delivery nobody has asked for yet; its header is read when somebody does."""
+Arrived = tuple[Lane, int, bool, Header, bytes]
+"""A delivery nobody has asked for yet: lane, tag, whether it is redelivered, header, body.
 
-    lane: Lane
-    tag: int
-    redelivered: bool
-    header: Header
-    body: bytes
+Its header is read when somebody does ask.
+"""
 
 
 class Tagged(Protocol):
@@ -207,9 +204,12 @@ class CopySource:
         taken: list[Delivery] = []
         room = BATCH_BYTES_MAX
         while self._arrived and len(taken) < max_n and room > 0:
-            arrived = self._arrived.popleft()
-            room -= len(arrived.body)
-            taken.append(self._read(arrived))
+            lane, tag, redelivered, header, body = self._arrived.popleft()
+            room -= len(body)
+            headers, kind, message_id = (
+                self._headers.read(header) if isinstance(header, bytes) else header
+            )
+            taken.append(Delivery(lane, tag, headers, body, kind, message_id, redelivered))
         self._waiting_bytes -= BATCH_BYTES_MAX - room
         if self._paused and self._waiting_bytes <= WAITING_BYTES_MAX // 2:
             self._resume()
@@ -300,18 +300,13 @@ class CopySource:
             held[tag] = None
             if self._ending:
                 return
-            arrived.append(Arrived(lane, tag, redelivered, header, body))
+            arrived.append((lane, tag, redelivered, header, body))
             self._waiting_bytes += len(body)
             wake.set()
             if self._waiting_bytes > WAITING_BYTES_MAX:
                 self._pause()
 
         return take
-
-    def _read(self, arrived: Arrived) -> Delivery:
-        lane, tag, redelivered, header, body = arrived
-        found = self._headers.read(header) if isinstance(header, bytes) else header
-        return Delivery(lane, tag, found.headers, body, found.type, found.message_id, redelivered)
 
     @asynccontextmanager
     async def _read_on(self, *, keep: bool = True) -> AsyncIterator[None]:

@@ -24,6 +24,9 @@ _REQUIRED: Final = ("x-digest", "x-env", "x-ledger", "x-generation", "x-journal-
 _NAMED: Final = ("x-task-id", "x-tenant", "x-queue", "x-run", "x-schema", "x-accepted-at")
 _TEXTS: Final = (str,) * len(_REQUIRED)
 _required: Final = itemgetter(*_REQUIRED)
+_named: Final = itemgetter(*_NAMED)
+# One copy after the other: a call of a tuple's class costs twice as much.
+_new: Final = tuple.__new__
 
 
 class Publication(NamedTuple):
@@ -177,7 +180,7 @@ def _read(headers: Mapping[str, Any], body: bytes) -> Copy | Unreadable:
     if differing := _differing(headers, envelope):
         detail = f"Its headers differ from its envelope: {', '.join(differing)}."
         return _unreadable(headers, Unreadability.HEADERS_DIFFER, detail)
-    return Copy(envelope, Origin(env, ledger, generation, journal_id))
+    return _new(Copy, (envelope, _new(Origin, (env, ledger, generation, journal_id))))
 
 
 def _differing(headers: Mapping[str, Any], envelope: Envelope) -> list[str]:
@@ -189,7 +192,10 @@ def _differing(headers: Mapping[str, Any], envelope: Envelope) -> list[str]:
         envelope.schema,
         envelope.accepted_at_ms,
     )
-    given = tuple(map(headers.get, _NAMED))
+    try:
+        given = _named(headers)
+    except KeyError:
+        given = tuple(map(headers.get, _NAMED))
     if given == expected:
         return []
     return [name for name, one, other in zip(_NAMED, given, expected, strict=True) if one != other]

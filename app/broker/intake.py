@@ -7,11 +7,13 @@ from typing import Final, Literal, cast
 from app.broker.connection import Argument, RedisConnection
 from app.broker.keys import QueueKeys
 from app.broker.listing import list_open
-from app.envelope import PRIORITIES, Envelope
+from app.envelope import DEFAULT_PRIORITY, PRIORITIES, Envelope
 from app.state import TaskState
 
 FSYNC_WITHIN_MS: Final = 2_000
 """Redis fsyncs each second where it does so at all."""
+DEFAULT_LANE: Final = PRIORITIES.index(DEFAULT_PRIORITY) + 1
+"""That of an envelope without options."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple, cast
 
 from app.broker.connection import Argument, RedisConnection
-from app.broker.intake import lane_of
+from app.broker.intake import DEFAULT_LANE, lane_of
 from app.broker.keys import QueueKeys
 from app.envelope import Envelope
 from app.state import TaskState
@@ -75,17 +76,13 @@ class Recovery:
             TaskState.SCHEDULED,
             TaskState.RETRYING,
         ]
-        for each in restores:
-            envelope = each.envelope
-            task_id = envelope.task_id
-            due_ms = max(each.due_ms, envelope.not_before_ms)
+        for envelope, ended, retry_due_ms in restores:
+            task_id, lane, due_ms = envelope.task_id, DEFAULT_LANE, retry_due_ms
+            if envelope.options:
+                lane, due_ms = lane_of(envelope), max(due_ms, envelope.not_before_ms)
+            plan = _plan(envelope.run, lane, ended, due_ms)
             names.append(task + task_id)
-            arguments += (
-                task_id,
-                f"{envelope.run} {lane_of(envelope)} {each.attempts_ended} {due_ms}",
-                envelope.request_digest,
-                envelope.raw,
-            )
+            arguments += (task_id, plan, envelope.request_digest, envelope.raw)
         replies = await self._redis.script("restore", names, arguments)
         return [_RESTORED[reply] for reply in replies]
 
@@ -114,3 +111,9 @@ class Recovery:
         """(generation, journal id) that the mirror has confirmed up to, None: nothing yet."""
         found = await self._redis.fields(self._keys.mirror, "generation", "watermark")
         return (found[0], found[1]) if found[0] and found[1] else None
+
+
+@lru_cache(maxsize=256)
+def _plan(run: int, lane: int, attempts_ended: int, due_ms: int) -> str:
+    """What ``restore.lua`` calls so; most tasks of a call share it."""
+    return f"{run} {lane} {attempts_ended} {due_ms}"

@@ -35,7 +35,7 @@ class Repaired:
     def __init__(self) -> None:
         self.findings: set[Finding] = set()
 
-    def note(self, key: TaskKey, outcome: str) -> None:
+    def note(self, keys: Sequence[TaskKey], outcome: str) -> None:
         """See ``rehydrator.acting.Notes``: the finding says more than the outcome."""
 
 

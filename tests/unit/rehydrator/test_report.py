@@ -12,7 +12,7 @@ def tally(*noted):
     made = Tally()
     made.begin_pass()
     for task_id, outcome in noted:
-        made.note(NAME.task(task_id), outcome)
+        made.note([NAME.task(task_id)], outcome)
     return made
 
 
@@ -31,7 +31,7 @@ def test_a_second_pass_counts_what_stayed_once():
     noted = tally(("a", "restored"), ("b", "present"), ("c", "finished"))
     noted.begin_pass()
     for task_id in ("a", "b"):
-        noted.note(NAME.task(task_id), "present")
+        noted.note([NAME.task(task_id)], "present")
     assert noted.counts() == {"restored": 1, "present": 1, "finished": 1}
 
 
@@ -39,8 +39,8 @@ def test_a_second_copy_of_a_restored_task_is_present():
     assert tally(("a", "restored"), ("a", "present")).counts() == {"restored": 1, "present": 1}
     noted = tally(("a", "restored"))
     noted.begin_pass()
-    noted.note(NAME.task("a"), "present")
-    noted.note(NAME.task("a"), "present")
+    noted.note([NAME.task("a")], "present")
+    noted.note([NAME.task("a")], "present")
     assert noted.counts() == {"restored": 1, "present": 1}
 
 
@@ -49,16 +49,16 @@ def test_a_dry_run_tells_a_second_copy_as_a_run_would():
     for _ in range(2):
         made.begin_pass()
         for name in "aab":
-            made.note(NAME.task(name), "restored")
-        made.note(NAME.task("c"), "finished")
+            made.note([NAME.task(name)], "restored")
+        made.note([NAME.task("c")], "finished")
     assert made.counts() == {"restored": 2, "present": 1, "finished": 1}
 
 
 def test_a_task_restored_in_two_passes_counts_once():
     noted = tally(("a", "restored"), ("b", "restored"))
     noted.begin_pass()
-    noted.note(NAME.task("a"), "restored")
-    noted.note(NAME.task("c"), "restored")
+    noted.note([NAME.task("a")], "restored")
+    noted.note([NAME.task("c")], "restored")
     assert noted.counts() == {"restored": 3, "present": 0}
 
 
