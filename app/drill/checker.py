@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.drill.ends import Arrival, Recorded
-from app.drill.keys import JOURNALS, TASKS
+from app.drill.keys import JOURNALS
 from app.stack.stack import DATABASE, Stack
 
 READ_WITHIN_S = 10.0
@@ -163,12 +163,6 @@ async def run_id(stack: Stack) -> str | None:
         return None
 
 
-async def tasks_in_redis(stack: Stack) -> int:
-    """How many tasks Redis knows."""
-    async with Redis.from_url(stack.redis.url) as client:
-        return sum([1 async for _ in client.scan_iter(match=TASKS, count=1_000)])
-
-
 async def versions(stack: Stack) -> dict[str, str]:
     """What really ran."""
     found = {}
@@ -193,6 +187,12 @@ def _mongo_version(url: str) -> str:
 async def queue_document(api: str, queue: str) -> dict[str, Any] | None:
     """``GET /v1/queues/{queue}``; None while it is not answered."""
     return await _get(f"{api}/v1/queues/{queue}")
+
+
+async def newest_run(api: str) -> dict[str, Any] | None:
+    """The newest of ``GET /v1/rehydrations``; None: there is none, or it is not answered."""
+    found = await _get(f"{api}/v1/rehydrations")
+    return next(iter(found["items"]), None) if found else None
 
 
 async def restored_by_service(rehydrator: str) -> int:

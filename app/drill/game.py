@@ -257,21 +257,24 @@ class Game:
         workers = [each for name, each in self.system.services.items() if name.startswith("worker")]
         return {run_id} if run_id else set(), {str(each.pid) for each in workers}
 
-    async def until_restored(self, least: int) -> int:
-        """Wait until a wiped Redis knows so many tasks more than now; how many it does.
+    async def until_restored(self, most: int) -> Mapping[str, int]:
+        """Wait until the run under way is half-way, or has restored ``most``: what it says then.
 
         Raises:
-            TimeoutError: it does not in time.
+            TimeoutError: it is not in time.
         """
-        before, found = await checker.tasks_in_redis(self.stack), 0
+        said: dict[str, int] = {}
 
-        async def seen() -> bool:
-            nonlocal found
-            found = await checker.tasks_in_redis(self.stack) - before
-            return found >= least
+        async def is_half_way() -> bool:
+            run = await checker.newest_run(self.system.api.url)
+            if run is None or run["state"] != "running":
+                return False
+            restored, total = int(run["restored"]), int(run["total"])
+            said.update(restored=restored, left=total - restored)
+            return 0 < min(most, total // 2) <= restored
 
-        await until(seen, IN_FLIGHT_WITHIN_MS, f"{least} restored tasks")
-        return found
+        await until(is_half_way, IN_FLIGHT_WITHIN_MS, "a rehydrate that is half-way")
+        return said
 
     async def until_copies_have_a_home(self) -> None:
         """Wait until RabbitMQ would find the mirror queue again after being killed."""

@@ -22,7 +22,8 @@ ALARMED, USUAL = "0.0001", "0.4"
 """Shares of the machine's memory at which RabbitMQ blocks publishers."""
 SLOW_RATE: Final = 5
 """Tasks a second of the rehydrate that is to be killed."""
-RESTORED_LEAST: Final = 5
+RESTORED_MOST: Final = 5
+"""By then it is killed, and earlier where there are few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +100,13 @@ async def rehydrator_kill(game: Game, share: int) -> None:
     # What is submitted now is no restored task.
     await game.until_accepted(share)
     command = await game.start_command("rehydrate", f"--rate={SLOW_RATE}")
-    restored = await game.until_restored(RESTORED_LEAST)
+    half_way = await game.until_restored(RESTORED_MOST)
 
     async def kill() -> None:
         command.kill()
         await command.communicate()
 
-    await game.inject("rehydrate killed half-way", {"restored": restored}, kill)
+    await game.inject("rehydrate killed half-way", half_way, kill)
     await service.start()
     await game.rehydrate()
 
