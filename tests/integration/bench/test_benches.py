@@ -15,7 +15,7 @@ async def test_a_bench_finds_a_rate_and_its_reference_and_leaves_no_vhost(
     monkeypatch.setattr(measure, "ROUNDS", 1)
     vhosts = await vhosts_of(rabbitmq_server)
 
-    (row,) = await measure_all(ground, [name], 0.1, lambda _: None)
+    (row,) = await measure_all(ground, [name], 0.5, lambda _: None)
 
     document = row.document()
     assert document.keys() == MEMBERS

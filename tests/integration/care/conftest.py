@@ -38,7 +38,7 @@ class Ward(World):
             cwd=ROOT, env={**clean, **variables},
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        out, errors = await asyncio.wait_for(process.communicate(), 60)
+        out, errors = await asyncio.wait_for(process.communicate(), 120)
         return process.returncode, orjson.loads(out) if out else None, errors.decode()
 
     async def delete_queue(self, queue=QUEUE):

@@ -15,7 +15,7 @@ from tests.support.proxy import Proxy
 
 @pytest.fixture
 async def cared_for(make_ward, rabbitmq_management_url):
-    ward = await make_ward(rabbitmq_management_url=rabbitmq_management_url)
+    ward = await make_ward(rabbitmq_management_url=rabbitmq_management_url, store_timeout_ms=10_000)
     await ward.accept(envelope("a"))
     return ward
 
@@ -50,7 +50,7 @@ async def test_healthy_servers_have_no_failures_and_their_copies_stay(cared_for)
 
 
 async def test_mongodb_is_examined_too(make_ward, mongo_url):
-    ward = await make_ward(mongo_url=mongo_url)
+    ward = await make_ward(mongo_url=mongo_url, store_timeout_ms=10_000)
     checks = await examined(ward)
     assert failures(checks) == [], checks
     assert grades(checks)["mongodb-version"] == "ok"
@@ -134,7 +134,7 @@ async def test_a_lost_dead_letter_exchange_is_found(cared_for):
 async def test_a_broker_that_confirms_nothing_is_found(cared_for):
     async with Proxy(cared_for.rabbitmq_url) as proxy:
         proxy.hold_answers()
-        checks = await examined(cared_for, rabbitmq_url=proxy.url)
+        checks = await examined(cared_for, rabbitmq_url=proxy.url, store_timeout_ms=1_500)
     assert failures(checks) == ["rabbitmq"]
 
 
@@ -150,7 +150,7 @@ async def test_a_policy_that_drops_copies_is_found(cared_for, rabbitmq_managemen
         checks = await examined(cared_for)
         return f"rabbitmq-queue lifeboat.mirror.{QUEUE}" in failures(checks) and checks
 
-    checks = await eventually(found, 20)
+    checks = await eventually(found, 60)
     assert any("delivery-limit" in each.sentence for each in checks if each.grade == "fail")
 
 

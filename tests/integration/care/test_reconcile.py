@@ -17,12 +17,12 @@ from tests.support.broker import settle_unseen
 from tests.support.envelopes import QUEUE, TENANT, envelope
 from tests.support.eventually import eventually
 
-SOON = Waits(between_s=0.2, hand_over_s=20, stores_s=15)
+SOON = Waits(between_s=0.2, hand_over_s=30, stores_s=30)
 
 
 async def run(ward, *, told=lambda _: None, waits=SOON, **how):
     settings = ward.settings.model_copy(update=how.pop("settings", {}))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         return await reconcile(settings, told, waits=waits, **how)
 
 
@@ -191,7 +191,7 @@ async def test_what_is_in_order_at_the_second_look_is_no_finding(ward):
         if "again" in sentence:
             mending.append(asyncio.create_task(ward.broker.restore(envelope("a"))))
 
-    found = await run(ward, told=told, waits=Waits(between_s=1, hand_over_s=20, stores_s=15))
+    found = await run(ward, told=told, waits=Waits(between_s=2, hand_over_s=30, stores_s=30))
     assert mending
     assert names(found) == [(Name.MIRRORED_NOT_LIVE, "b", 1)]
 
@@ -204,7 +204,7 @@ async def test_what_only_the_second_look_sees_is_not_repaired(ward):
         if "again" in sentence:
             coming.append(asyncio.create_task(ward.copy(envelope("late"))))
 
-    waits = Waits(between_s=1, hand_over_s=20, stores_s=15)
+    waits = Waits(between_s=2, hand_over_s=30, stores_s=30)
     found = await run(ward, told=told, waits=waits, repair=True)
     assert coming
     assert names(found) == [(Name.MIRRORED_NOT_LIVE, "early", 1)]
@@ -218,7 +218,7 @@ async def test_beside_a_working_rehydrator_there_is_nothing_to_find(ward):
         for each in many(10):
             await ward.record(each)
         await service.noted(finished=1)
-        found = await run(ward, waits=Waits(between_s=4, hand_over_s=20, stores_s=15))
+        found = await run(ward, waits=Waits(between_s=6, hand_over_s=30, stores_s=30))
         assert found.found == ()
         await service.noted(finished=10)
 
@@ -265,7 +265,7 @@ async def test_other_tenants_of_the_queue_are_compared_too(ward):
 
 
 async def test_a_run_under_way_refuses_it(ward):
-    lease = Lease(ward.ledger, RUN_LEASE, 1_000)
+    lease = Lease(ward.ledger, RUN_LEASE, 60_000)
     assert await lease.acquire()
     async with lease.kept(yields=False):
         with pytest.raises(RehydrationRunning, match="under way"):
@@ -279,6 +279,7 @@ async def test_a_run_under_way_refuses_it(ward):
 async def test_who_holds_copies_makes_it_say_so(ward):
     await ward.copy(envelope("a"))
     other = await CopySource.open(ward.rabbitmq_url, QUEUE, prefetch=5)
+    await eventually(lambda: other.held == 1)
     found = await run(ward, waits=Waits(between_s=0.1, hand_over_s=1, stores_s=5))
     await other.hand_back()
     assert not found.complete

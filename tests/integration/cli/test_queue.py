@@ -1,5 +1,7 @@
 """``lifeboat queue`` and ``stats``: what queues hold."""
 
+from app.stack.ownership import take
+
 
 async def test_no_queue_yet_is_a_sentence(lifeboat):
     ran = await lifeboat("queue", "ls")
@@ -42,7 +44,8 @@ async def test_a_script_that_cannot_answer_is_told_to_say_yes(lifeboat, api):
 
 
 async def test_a_wipe_asks_first_and_not_on_stdout(lifeboat, tmp_path):
-    kept = tmp_path / "kept"
+    take(tmp_path)
+    kept = tmp_path / "ledger.sqlite"
     kept.touch()
     ran = await lifeboat("down", "--wipe", "--json", "--dir", str(tmp_path))
     assert (ran.code, ran.out) == (2, "")

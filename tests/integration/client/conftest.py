@@ -33,7 +33,7 @@ async def clients():
 
 @pytest.fixture
 def client(api, clients):
-    return clients(api.url, timeout=10)
+    return clients(api.url, timeout=30)
 
 
 class Gate:

@@ -96,7 +96,7 @@ async def test_an_application_submits_and_works(api, client, guide, settings_of,
     task = await client.wait(task_id, timeout=30)
     assert (task.state, task.result) == ("succeeded", f"sent default/default/{task_id}")
     server.should_exit = True
-    await asyncio.wait_for(serving, 30)
+    await asyncio.wait_for(serving, 60)
 
 
 async def test_the_tests_of_the_guide_pass(tasks):

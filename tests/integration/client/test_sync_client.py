@@ -11,7 +11,7 @@ from app.client import Client, NotFound, SyncClient
 
 async def test_it_does_what_the_other_does(api):
     def script():
-        with SyncClient(api.url, timeout=10) as client:
+        with SyncClient(api.url, timeout=30) as client:
             receipt = client.submit("report", {"n": 1})
             with pytest.raises(NotFound):
                 client.get("nothing")
@@ -22,7 +22,7 @@ async def test_it_does_what_the_other_does(api):
 
 async def test_a_list_goes_on_where_its_limit_ended_it(api):
     def script():
-        with SyncClient(api.url, timeout=10) as client:
+        with SyncClient(api.url, timeout=30) as client:
             for n in range(3):
                 client.submit("report", {}, task_id=f"t{n}")
             first = client.tasks("default", limit=2)
@@ -41,7 +41,7 @@ def test_closing_it_twice_does_no_harm():
 
 
 async def test_threads_share_one(api):
-    with SyncClient(api.url, timeout=10) as client:
+    with SyncClient(api.url, timeout=30) as client:
         found = []
         threads = [
             threading.Thread(target=lambda: found.append(client.submit("report", {})))

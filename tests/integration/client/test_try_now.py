@@ -49,7 +49,7 @@ def send_in_thread(mail):
 @pytest.fixture
 def client(api, clients):
     seen.clear()
-    return clients(api.url, timeout=10, registry=registry)
+    return clients(api.url, timeout=30, registry=registry)
 
 
 @pytest.mark.parametrize("task", ["mail", send])

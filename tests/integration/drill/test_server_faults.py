@@ -96,7 +96,7 @@ async def test_a_mongo_that_steps_down_is_no_primary_for_a_while(mongo_server):
     game = game_of(mongo_server)
     async with AsyncMongoClient(mongo_server.direct_url("t"), retryWrites=False) as client:
         await client.t.things.insert_one({})
-        await servers.step_down(game, stroke("mongo", for_ms=3_000))
+        await servers.step_down(game, stroke("mongo", for_ms=8_000))
 
         async def is_refused():
             try:
@@ -105,7 +105,7 @@ async def test_a_mongo_that_steps_down_is_no_primary_for_a_while(mongo_server):
                 return True
             return False
 
-        await eventually(is_refused, within_s=2)
+        await eventually(is_refused, within_s=6)
         await servers.be_primary(game, stroke("mongo"))
         await client.t.things.insert_one({})
 
