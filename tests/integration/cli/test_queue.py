@@ -44,12 +44,13 @@ async def test_a_script_that_cannot_answer_is_told_to_say_yes(lifeboat, api):
 
 
 async def test_a_wipe_asks_first_and_not_on_stdout(lifeboat, tmp_path):
-    take(tmp_path)
-    kept = tmp_path / "ledger.sqlite"
+    folder = tmp_path / "system"
+    take(folder)
+    kept = folder / "ledger.sqlite"
     kept.touch()
-    ran = await lifeboat("down", "--wipe", "--json", "--dir", str(tmp_path))
+    ran = await lifeboat("down", "--wipe", "--json", "--dir", str(folder))
     assert (ran.code, ran.out) == (2, "")
-    ran = await lifeboat("down", "--wipe", "--json", "--dir", str(tmp_path), typed="n\n")
+    ran = await lifeboat("down", "--wipe", "--json", "--dir", str(folder), typed="n\n")
     assert (ran.code, ran.out) == (1, "")
     assert kept.exists()
 
