@@ -142,7 +142,7 @@ async def test_two_queues_with_the_same_id_want_to_be_told_apart(api):
 
 
 async def test_without_the_ledger_nothing_is_promised(start, sqlite_path, stores):
-    api = await start(store_timeout_ms=300)
+    api = await start(store_timeout_ms=1_000)
     await api.submit(taskId="t1")
     with locked(sqlite_path):
         refused = await cancel(api)

@@ -15,7 +15,7 @@ ANOTHERS_DIGEST = "f" * 64
 @pytest.fixture
 async def waiting(start, stores):
     """A submit that waits for its copy; nobody mirrors."""
-    api = await start(rabbitmq_url=NOWHERE, confirm_timeout_ms=2_000)
+    api = await start(rabbitmq_url=NOWHERE, confirm_timeout_ms=3_000)
     submitting = asyncio.create_task(api.submit(taskId="t1"))
     await eventually(lambda: stores.redis.redis.xlen(stores.keys().journal))
     yield submitting

@@ -23,7 +23,7 @@ async def test_many_submits_are_all_answered_once_their_copies_are_confirmed(
     api = await start(
         rabbitmq_url=rabbitmq_url,
         rabbitmq_management_url=rabbitmq_management_url,
-        confirm_timeout_ms=20_000,
+        confirm_timeout_ms=25_000,
     )
     submits = (api.submit(taskId=f"t{n}", onDegraded="refuse") for n in range(300))
     answers = await asyncio.gather(*submits)
@@ -36,4 +36,4 @@ async def test_many_submits_are_all_answered_once_their_copies_are_confirmed(
     async def copies():
         return (await api.get("/v1/queues/default")).document["copies"] == 300
 
-    await eventually(copies, within_s=30)
+    await eventually(copies, within_s=60)

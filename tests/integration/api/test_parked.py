@@ -10,6 +10,7 @@ from app.ledger.records import ErrorInfo
 from app.names import TaskKey
 from app.state import TaskState
 from tests.integration.api.api import TASK
+from tests.integration.api.conftest import NOWHERE
 from tests.integration.api.test_cancel import locked
 from tests.support.eventually import eventually
 
@@ -117,8 +118,9 @@ async def test_a_bad_replacement_is_refused_and_the_task_stays(
     assert (await api.get("/v1/tasks/t1")).document["state"] == "dead"
 
 
-async def test_the_old_record_stands_until_the_new_copy_is_confirmed(mirrored_api, stores):
-    await park(mirrored_api, stores)
+async def test_the_old_record_stands_until_the_new_copy_is_confirmed(start, stores):
+    mirrored_api = await start(rabbitmq_url=NOWHERE, confirm_timeout_ms=2_000)
+    await park(mirrored_api, stores, durability="fast")
     await stores.mirror()
     await stores.looked_at_everything()
     answer = await mirrored_api.act("/v1/tasks/t1/retry")
@@ -134,8 +136,9 @@ async def test_the_old_record_stands_until_the_new_copy_is_confirmed(mirrored_ap
     assert await parked_depth(mirrored_api) == (0, 0, 1)
 
 
-async def test_a_redriven_task_that_redis_lost_is_said_to_come_back(mirrored_api, stores):
-    await park(mirrored_api, stores)
+async def test_a_redriven_task_that_redis_lost_is_said_to_come_back(start, stores):
+    mirrored_api = await start(rabbitmq_url=NOWHERE, confirm_timeout_ms=20_000)
+    await park(mirrored_api, stores, durability="fast")
     await stores.mirror()
     waiting = asyncio.create_task(mirrored_api.act("/v1/tasks/t1/retry"))
     await eventually(stores.mirror)
@@ -265,7 +268,7 @@ async def test_a_bad_payload_for_one_of_many_changes_nothing(api, stores):
 
 
 async def test_without_the_ledger_nothing_is_redriven(start, sqlite_path, stores):
-    api = await start(store_timeout_ms=300)
+    api = await start(store_timeout_ms=1_000)
     await park(api, stores)
     with locked(sqlite_path):
         for path in ("/v1/tasks/t1/retry", f"{QUEUE}/dead/retry", f"{QUEUE}/dead/discard"):

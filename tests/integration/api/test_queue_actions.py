@@ -110,7 +110,7 @@ async def test_clear_is_refused_while_copies_are_brought_back(mirrored_api, stor
 
 @pytest.mark.parametrize("action", ["pause", "unpause", "clear"])
 async def test_without_the_ledger_nothing_is_done(start, sqlite_path, action):
-    api = await start(store_timeout_ms=300)
+    api = await start(store_timeout_ms=1_000)
     await api.submit()
     with locked(sqlite_path):
         refused = await act(api, action, "default")

@@ -91,7 +91,7 @@ async def test_copies_are_what_the_quorum_queue_holds(
     async def counted():
         return (await api.get("/v1/queues/mail")).document["copies"] == 0
 
-    await eventually(counted, within_s=20)
+    await eventually(counted, within_s=60)
     healthy = await eventually(lambda: words(api, "ok"))
     assert healthy == {"redis": "ok", "rabbitmq": "ok", "ledger": "ok"}
 

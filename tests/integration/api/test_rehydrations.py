@@ -62,7 +62,7 @@ async def test_a_queue_of_which_only_copies_are_left_can_be_rehydrated(
 
 
 async def test_whether_a_queue_exists_is_not_guessed(start, sqlite_path):
-    api = await start(store_timeout_ms=300)
+    api = await start(store_timeout_ms=1_000)
     await api.submit(queue="mail")
     with locked(sqlite_path):
         for queue in ("mail", "nobodys"):

@@ -45,7 +45,7 @@ async def test_it_answers_what_it_has_begun_when_it_is_stopped(start, stores):
     os.kill(os.getpid(), signal.SIGTERM)
     answer = await waiting
     assert (answer.status, answer.document["state"]) == (200, "queued")
-    await asyncio.wait_for(api.serving, 20)
+    await asyncio.wait_for(api.serving, 60)
 
 
 async def test_a_ledger_that_redis_does_not_know_stops_it(start, tmp_path):
@@ -55,7 +55,7 @@ async def test_a_ledger_that_redis_does_not_know_stops_it(start, tmp_path):
     refused = await other.submit()
     assert (refused.status, refused.code) == (503, "unavailable")
     with pytest.raises(LedgerMismatch, match="another ledger"):
-        await asyncio.wait_for(other.serving, 20)
+        await asyncio.wait_for(other.serving, 60)
     assert (await first.submit()).status == 202
 
 
