@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, Self, cast
+from typing import Any, Final, NamedTuple, Protocol, Self, cast
 
 from aiormq import Channel
 from aiormq.abc import ChannelFrame
@@ -41,6 +41,9 @@ BATCH_BYTES_MAX: Final = 2 * 1_048_576
 """Bodies in one batch: one more than fit is in it at the most."""
 RETURN_TIMEOUT_MS: Final = 2_000
 RETURN_POLL_S: Final = 0.02
+
+# One delivery after the other: a call of a tuple's class costs twice as much.
+_new: Final = tuple.__new__
 
 
 class CopiesLost(Unavailable):
@@ -78,11 +81,14 @@ class Delivery:
     redelivered: bool
 
 
-Arrived = tuple[Lane, int, bool, Header, bytes]
-"""A delivery nobody has asked for yet: lane, tag, whether it is redelivered, header, body.
+class Arrived(NamedTuple):
+    """A delivery nobody has asked for yet; its header is read when somebody does."""
 
-Its header is read when somebody does ask.
-"""
+    lane: Lane
+    tag: int
+    redelivered: bool
+    header: Header
+    body: bytes
 
 
 class Tagged(Protocol):
@@ -300,7 +306,7 @@ class CopySource:
             held[tag] = None
             if self._ending:
                 return
-            arrived.append((lane, tag, redelivered, header, body))
+            arrived.append(_new(Arrived, (lane, tag, redelivered, header, body)))
             self._waiting_bytes += len(body)
             wake.set()
             if self._waiting_bytes > WAITING_BYTES_MAX:

@@ -72,7 +72,7 @@ async def test_on_several_channels_what_came_before_the_fence_is_waited_for(worl
     await arrived(opening, 61)
     # Channels overtake each other: here the fence did.
     waiting = opening.source._arrived
-    fence = next(each for each in waiting if each[-1] == b"")
+    fence = next(each for each in waiting if not each.body)
     waiting.remove(fence)
     waiting.appendleft(fence)
     await opening.take(1, 20_000)
