@@ -93,10 +93,12 @@ class _Run:
 
     async def run(self) -> Report:
         """Queue by queue."""
+        # A run of a queue that there is not is none: nothing is recorded.
+        queues = await self._queues()
         checkpoints = asyncio.create_task(self._checkpoint(), name="checkpoints")
         problems: list[str] = []
         try:
-            for queue, names in (await self._queues()).items():
+            for queue, names in queues.items():
                 problems += await self._run_queue(queue, names)
         except BaseException as error:
             checkpoints.cancel()
@@ -117,7 +119,10 @@ class _Run:
             if wanted in (None, record.queue):
                 found.setdefault(record.queue, []).append(QueueName(record.tenant, record.queue))
         if wanted and not found[wanted] and not await self._has_copies(wanted):
-            raise UnknownQueue(f"There is no queue {wanted}, neither recorded nor in RabbitMQ.")
+            raise UnknownQueue(
+                f"There is no queue {wanted}, neither recorded nor in RabbitMQ: `lifeboat queue ls`"
+                " shows those there are."
+            )
         return found
 
     async def _has_copies(self, queue: str) -> bool:

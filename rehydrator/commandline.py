@@ -18,6 +18,7 @@ from rich.table import Table
 from app import log, settings
 from app.clock import now_ms
 from app.errors import LifeboatError, RehydrationRunning, SettingsError
+from app.name_options import queue_name, task_ids
 from rehydrator.command import rehydrate
 from rehydrator.report import REFUSED, Report, exit_code
 from rehydrator.run import RunRequest
@@ -41,13 +42,17 @@ def rehydrate_command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only tell what would be done.")
     ] = False,
-    queue: Annotated[str | None, typer.Option(help="Only this queue.")] = None,
-    tenant: Annotated[str | None, typer.Option(help="Only tasks of this tenant.")] = None,
+    queue: Annotated[str | None, typer.Option(help="Only this queue.", callback=queue_name)] = None,
+    tenant: Annotated[
+        str | None, typer.Option(help="Only tasks of this tenant.", callback=queue_name)
+    ] = None,
     since: Annotated[
         str | None,
         typer.Option(help="Only tasks accepted since then: 2h, 2026-01-31T12:00:00 or Unix ms."),
     ] = None,
-    task: Annotated[list[str] | None, typer.Option(help="Only this task; repeatable.")] = None,
+    task: Annotated[
+        list[str] | None, typer.Option(help="Only this task; repeatable.", callback=task_ids)
+    ] = None,
     rate: Annotated[
         float | None, typer.Option(min=0.1, help="Restores per second at the most.")
     ] = None,
@@ -63,7 +68,7 @@ def rehydrate_command(
     """Bring back into Redis what RabbitMQ holds and Redis lost.
 
     Exits 0 when all copies are accounted for, 20 when some could not be looked at, 30 when another
-    run is under way.
+    run is under way, 1 when there is no such queue or a store is not the one it must be.
     """
     log.setup("rehydrate", logging.WARNING)
     try:

@@ -10,6 +10,7 @@ from app.cli.options import Json
 from app.cli.tables import table_of
 from app.cli.values import span_s
 from app.client.canary import Flight, fly
+from app.name_options import queue_name
 
 MEANINGS: Final = {
     "accepted": "Redis has the task",
@@ -20,7 +21,9 @@ MEANINGS: Final = {
 
 
 def canary(
-    queue: Annotated[str, typer.Option(help="Through which queue.")] = "default",
+    queue: Annotated[
+        str, typer.Option(help="Through which queue.", callback=queue_name)
+    ] = "default",
     timeout: Annotated[str, typer.Option(help="How long it may take; 90s, 5m.")] = "15s",
     json: Json = False,
 ) -> None:
@@ -28,7 +31,9 @@ def canary(
 
     Exits 0 when it came round, 1 when it did not.
     """
-    within_s = span_s(timeout, "--timeout") or 0
+    within_s = span_s(timeout, "--timeout")
+    if not within_s:
+        raise typer.BadParameter("A canary needs time: more than 0.", param_hint="--timeout")
     flight = http.ask(lambda client: fly(client, queue, within_s), json=json)
     http.show(flight.document(), lambda console: _draw(flight, console), json=json)
     if flight.missing:

@@ -76,7 +76,7 @@ def fail(sentence: str, *, json: bool) -> NoReturn:
     raise typer.Exit(FAILED)
 
 
-def _sentence(error: ClientError, unknown: str) -> str:
+def sentence_of(error: ClientError, unknown: str = "") -> str:
     """What went wrong, and what to do next."""
     advice = UNREACHED if isinstance(error, NoAnswer) else ADVICE.get(error.code or "", "")
     again = unknown.format(task_id=error.task_id) if isinstance(error, Unknown) else ""
@@ -84,7 +84,7 @@ def _sentence(error: ClientError, unknown: str) -> str:
 
 
 def _tell(error: ClientError, unknown: str, *, json: bool) -> None:
-    sentence = _sentence(error, unknown)
+    sentence = sentence_of(error, unknown)
     sys.stderr.write(sentence + "\n")
     if json:
         found: dict[str, Any] = {

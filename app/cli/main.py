@@ -82,6 +82,8 @@ def _asked() -> Iterable[str]:
 
 
 def _usage(error: TyperException) -> int:
+    # What pydantic, by which Typer reads values, puts before any sentence.
+    error.message = error.message.replace("Value error, ", "")
     show = getattr(error, "show", None)
     if show is None:
         return _failed(str(error), USAGE)

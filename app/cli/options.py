@@ -7,9 +7,13 @@ import typer
 import uvloop
 
 from app import log, settings
+from app.name_options import queue_name
 
-Queue = Annotated[str | None, typer.Option(help="Only this queue; unset: all, new ones included.")]
-Tenant = Annotated[str | None, typer.Option(help="Only this tenant's queues.")]
+Queue = Annotated[
+    str | None,
+    typer.Option(help="Only this queue; unset: all, new ones included.", callback=queue_name),
+]
+Tenant = Annotated[str | None, typer.Option(help="Only this tenant's queues.", callback=queue_name)]
 Adopt = Annotated[
     bool, typer.Option("--adopt-ledger", help="Accept a ledger Redis and the copies do not know.")
 ]

@@ -8,22 +8,28 @@ import typer
 
 from app.cli import http, lists
 from app.cli.asking import confirm
+from app.cli.named import Named, act_on_each, report
 from app.cli.options import Json, Yes
-from app.cli.tables import task_view, tasks_table
+from app.cli.tables import at, task_view, tasks_table
 from app.cli.values import json_object, moment_ms
-from app.client import Acted, Client, Task
+from app.client import Acted, Client, Conflict, Task
 from app.client.pages import Listed
 from app.client.selection import Filters
 from app.clock import now_ms
+from app.name_options import queue_name, task_id, task_ids, type_name
 from app.state import TaskState
 
-Id = Annotated[str, typer.Argument(metavar="TASK_ID", help="The task's id.")]
-Ids = Annotated[list[str] | None, typer.Argument(metavar="TASK_ID", help="These tasks.")]
+Id = Annotated[str, typer.Argument(metavar="TASK_ID", help="The task's id.", callback=task_id)]
+Ids = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="TASK_ID", help="These tasks.", callback=task_ids),
+]
 Where = Annotated[
-    str | None, typer.Option("--queue", help="Their queue; unset: looked for in all.")
+    str | None,
+    typer.Option("--queue", help="Their queue; unset: looked for in all.", callback=queue_name),
 ]
 All = Annotated[bool, typer.Option("--all", help="All of the queue (needs --queue).")]
-Type = Annotated[str | None, typer.Option(help="Only this type.")]
+Type = Annotated[str | None, typer.Option(help="Only this type.", callback=type_name)]
 Error = Annotated[str | None, typer.Option(help="Only those whose last error has this type.")]
 Channel = Annotated[str | None, typer.Option(help="Only those that came this way.")]
 User = Annotated[str | None, typer.Option(help="Only this user's.")]
@@ -57,26 +63,22 @@ class Kind:
 
         return await lists.found_in_queues(client, queue, listed, cursor, limit)
 
-    async def redriven(
-        self, client: Client, queue: str | None, chosen: dict[str, Any], body: Any
-    ) -> Acted:
-        """Run the chosen again; without a queue they are chosen by their ids."""
-        if queue is not None:
-            return await self.redrive_many(client, queue, payload=body, **chosen)
-        for each in chosen["ids"]:
-            await self.redrive(client, each, payload=body)
-        return Acted(matched=len(chosen["ids"]), done=len(chosen["ids"]))
+    async def discard(self, client: Client, task_id: str, queue: str | None) -> None:
+        """Give one up.
 
-    async def discarded(self, client: Client, queue: str | None, chosen: dict[str, Any]) -> Acted:
-        """Give the chosen up; without a queue they are chosen by their ids."""
-        if queue is not None:
-            return await self.discard_many(client, queue, **chosen)
-        matched = done = 0
-        for each in chosen["ids"]:
-            where = (await client.get(each)).queue
-            acted = await self.discard_many(client, where, ids=[each])
-            matched, done = matched + acted.matched, done + acted.done
-        return Acted(matched=matched, done=done)
+        Raises:
+            NotFound: there is no such task.
+            Conflict: it is none of these.
+        """
+        where = queue or (await client.get(task_id)).queue
+        if (await self.discard_many(client, where, ids=[task_id])).done:
+            return
+        found = await client.get(task_id, queue=where)
+        if found.state is not TaskState.DISCARDED:
+            sentence = (
+                f"Task {task_id} is {found.state}: only one that is {self.state} is given up."
+            )
+            raise Conflict(sentence, code="state_conflict", task_id=task_id)
 
 
 def group_of(kind: Kind) -> typer.Typer:
@@ -105,7 +107,10 @@ def group_of(kind: Kind) -> typer.Typer:
             lambda client: kind.tasks(client, queue, filters, cursor, limit), json=json
         )
         lists.show(
-            context, found, lambda items: tasks_table(items, f"No task is {state}."), json=json
+            context,
+            found,
+            lambda items: tasks_table(items, _none(state, queue, filters)),
+            json=json,
         )
 
     @group.command("show", help="Show one, with all its attempts.")
@@ -130,13 +135,23 @@ def group_of(kind: Kind) -> typer.Typer:
         json: Json = False,
     ) -> None:
         filters = _filters(type, error, channel, user, chat_id, since, until)
-        chosen = _selection(ids, queue, filters, every=every)
+        many = _selection(ids, queue, filters, every=every)
         body = json_object(payload, "--payload")
-        if not ids:
-            confirm(_question(verb, state, queue, filters), yes=yes)
+        if many is not None:
+            where, chosen = many
+            confirm(_question(verb, state, where, filters), yes=yes)
+            acted = http.ask(
+                lambda client: kind.redrive_many(client, where, payload=body, **chosen), json=json
+            )
+            _report(acted, json=json)
+            return
 
-        acted = http.ask(lambda client: kind.redriven(client, queue, chosen, body), json=json)
-        _report(acted, json=json)
+        def ask(client: Client) -> Awaitable[Named]:
+            return act_on_each(
+                ids or (), lambda each: kind.redrive(client, each, queue=queue, payload=body)
+            )
+
+        report(http.ask(ask, json=json), json=json)
 
     @group.command("discard", help=f"Give {state} tasks up: some, those that match, or all.")
     def discard(
@@ -154,11 +169,18 @@ def group_of(kind: Kind) -> typer.Typer:
         json: Json = False,
     ) -> None:
         filters = _filters(type, error, channel, user, chat_id, since, until)
-        chosen = _selection(ids, queue, filters, every=every)
+        many = _selection(ids, queue, filters, every=every)
         confirm(_question("discard", state, queue, filters, ids), yes=yes)
+        if many is not None:
+            where, chosen = many
+            acted = http.ask(lambda client: kind.discard_many(client, where, **chosen), json=json)
+            _report(acted, json=json)
+            return
 
-        acted = http.ask(lambda client: kind.discarded(client, queue, chosen), json=json)
-        _report(acted, json=json)
+        def ask(client: Client) -> Awaitable[Named]:
+            return act_on_each(ids or (), lambda each: kind.discard(client, each, queue))
+
+        report(http.ask(ask, json=json), json=json)
 
     return group
 
@@ -185,17 +207,32 @@ def _filters(
     return given
 
 
+def _told(filters: Filters) -> str:
+    given = {name: value for name, value in filters.items() if value is not None}
+    return ", ".join(
+        f"{name.replace('_', '-')} {at(value) if isinstance(value, int) else value}"
+        for name, value in given.items()
+    )
+
+
+def _none(state: str, queue: str | None, filters: Filters) -> str:
+    given = _told(filters)
+    where = f" of the queue {queue}" if queue else ""
+    return f"No {state} task{where} matches {given}." if given else f"No task{where} is {state}."
+
+
 def _selection(
     ids: list[str] | None, queue: str | None, filters: Filters, *, every: bool
-) -> dict[str, Any]:
+) -> tuple[str, dict[str, Any]] | None:
+    """The queue and which of its tasks; None: those that are named."""
     is_filtered = any(value is not None for value in filters.values())
     if [bool(ids), is_filtered, every].count(True) != 1:
         raise typer.BadParameter("Say which: task ids, filters, or --all; one of these.")
     if ids:
-        return {"ids": ids}
+        return None
     if queue is None:
         raise typer.BadParameter("Filters and --all need the queue.", param_hint="--queue")
-    return {"filter": filters} if is_filtered else {"all": True}
+    return queue, {"filter": filters} if is_filtered else {"all": True}
 
 
 def _question(
@@ -203,7 +240,7 @@ def _question(
 ) -> str:
     if ids:
         return f"{verb.capitalize()} {', '.join(ids)}?"
-    given = ", ".join(f"{name} {value}" for name, value in filters.items() if value is not None)
+    given = _told(filters)
     which = f" with {given}" if given else ""
     return f"{verb.capitalize()} all {state} tasks of the queue {queue}{which}?"
 

@@ -10,8 +10,9 @@ from app.cli.coverage import coverage_view
 from app.cli.options import Json, Yes
 from app.cli.tables import queues_table
 from app.client import Client, Queue
+from app.name_options import queue_name
 
-Name = Annotated[str, typer.Argument(metavar="QUEUE", help="The queue.")]
+Name = Annotated[str, typer.Argument(metavar="QUEUE", help="The queue.", callback=queue_name)]
 
 queue = typer.Typer(no_args_is_help=True, help="Look at queues, pause, unpause and clear them.")
 

@@ -11,11 +11,12 @@ from rich.table import Table
 from app import log
 from app.cli.options import Adopt, Json, load_settings
 from app.cli.showing import PARTIAL, errors_told, show
+from app.name_options import queue_name
 from rehydrator.care.findings import MEANINGS, Name
 from rehydrator.care.reconcile import Reconciliation
 from rehydrator.care.reconcile import reconcile as run_reconcile
 
-Queue = Annotated[str | None, typer.Option(help="Only this queue.")]
+Queue = Annotated[str | None, typer.Option(help="Only this queue.", callback=queue_name)]
 Repair = Annotated[
     bool, typer.Option("--repair", help="Repair what stands; each finding has one repair.")
 ]

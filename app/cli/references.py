@@ -193,7 +193,9 @@ def cli_page() -> str:
         "the functions under `app/cli/`",
         "`.venv/bin/lifeboat COMMAND [OPTIONS]`. Exit codes: 0 done, 1 failed, 2 wrong usage or"
         " settings; a command with more of them says so. Errors are sentences on stderr. With"
-        " `--json`, stdout carries that document and nothing else.",
+        " `--json`, stdout carries one document and nothing else: what was asked for, or"
+        ' `{"error": …}`. It may stay empty where there is neither, as with wrong usage or'
+        " settings: look at the exit code before you read it.",
         *blocks,
     )
 

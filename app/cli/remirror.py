@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app import log
-from app.cli.options import Adopt, Json, load_settings
+from app.cli.options import Adopt, Json, Tenant, load_settings
 from app.cli.showing import PARTIAL, errors_told, rows_of, show
+from app.name_options import queue_name
 from rehydrator.care.remirror import RemirrorReport
 from rehydrator.care.remirror import remirror as run_remirror
 
-Queue = Annotated[str | None, typer.Option(help="Only this queue.")]
-Tenant = Annotated[str | None, typer.Option(help="Only this tenant's queues.")]
+Queue = Annotated[str | None, typer.Option(help="Only this queue.", callback=queue_name)]
 Within = Annotated[
     float, typer.Option(min=1, help="Give up after so many seconds without a confirm.")
 ]

@@ -12,14 +12,18 @@ from app.cli.values import json_object, moment_ms, span_s
 from app.client import Client, Receipt, Task
 from app.client.pages import Listed
 from app.clock import now_ms
+from app.name_options import idempotency_key, queue_name, task_id, type_name
 from app.state import TaskState
 
 Priority = Literal["high", "normal", "low"]
 Level = Literal["fast", "fsync", "mirrored"]
 OnDegraded = Literal["accept", "refuse"]
 
-Id = Annotated[str, typer.Argument(metavar="TASK_ID", help="The task's id.")]
-Where = Annotated[str | None, typer.Option("--queue", help="Its queue; unset: looked for in all.")]
+Id = Annotated[str, typer.Argument(metavar="TASK_ID", help="The task's id.", callback=task_id)]
+Where = Annotated[
+    str | None,
+    typer.Option("--queue", help="Its queue; unset: looked for in all.", callback=queue_name),
+]
 Payload = Annotated[
     str, typer.Argument(metavar="PAYLOAD", help="A JSON object, @FILE, or - for stdin.")
 ]
@@ -34,11 +38,20 @@ task = typer.Typer(no_args_is_help=True, help="Submit tasks, look at them, act o
 
 @task.command("add")
 def add(
-    type: Annotated[str, typer.Argument(metavar="TYPE", help="For instance http.deliver.")],
+    type: Annotated[
+        str,
+        typer.Argument(metavar="TYPE", help="For instance http.deliver.", callback=type_name),
+    ],
     payload: Payload = "{}",
-    id: Annotated[str | None, typer.Option(help="The task's id; makes a repeat safe.")] = None,
-    key: Annotated[str | None, typer.Option(help="Idempotency key, instead of an id.")] = None,
-    queue: Annotated[str, typer.Option(help="Where it goes.")] = "default",
+    id: Annotated[
+        str | None,
+        typer.Option(help="The task's id; makes a repeat safe.", callback=task_id),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(help="Idempotency key, instead of an id.", callback=idempotency_key),
+    ] = None,
+    queue: Annotated[str, typer.Option(help="Where it goes.", callback=queue_name)] = "default",
     priority: Annotated[Priority, typer.Option(help="Who goes first.")] = "normal",
     delay: Annotated[str | None, typer.Option(help="Earliest start" + SPAN)] = None,
     not_before: Annotated[str | None, typer.Option(help="Earliest start" + MOMENT)] = None,
@@ -95,9 +108,11 @@ def add(
 @task.command("ls")
 def ls(
     context: typer.Context,
-    queue: Annotated[str | None, typer.Option(help="Only this queue; unset: all.")] = None,
+    queue: Annotated[
+        str | None, typer.Option(help="Only this queue; unset: all.", callback=queue_name)
+    ] = None,
     state: Annotated[TaskState | None, typer.Option(help="Only these; unset: all.")] = None,
-    type: Annotated[str | None, typer.Option(help="Only this type.")] = None,
+    type: Annotated[str | None, typer.Option(help="Only this type.", callback=type_name)] = None,
     limit: lists.Limit = lists.LIMIT,
     cursor: lists.Cursor = None,
     json: Json = False,

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from app.canary import CANARY, new_canary_id
 from app.client.client import Client
-from app.client.errors import ClientError, NoAnswer, NotFound
+from app.client.errors import ClientError, NoAnswer, NotFound, Refused
 from app.client.results import Canary, Receipt
 from app.clock import monotonic_ms, now_ms
 from app.state import FINISHED, TaskState
@@ -153,6 +153,8 @@ class _Flying:
     async def _advice(self, missing: str) -> str:
         if missing == "accepted":
             refused = self._submitting.done() and self._refused
+            if isinstance(refused, Refused):
+                return refused.detail
             because = str(refused or self._because or "no answer came in time")
             return f"{because.rstrip('.')}. GET /readyz says which store is away."
         try:

@@ -69,7 +69,10 @@ class TooLarge(LifeboatError):
 
     def __init__(self, what: str, bytes_max: int) -> None:
         self.bytes_max = bytes_max
-        super().__init__(f"{what} is larger than {bytes_max:,} bytes.")
+        super().__init__(
+            f"{what} is larger than {bytes_max:,} bytes. Send less: keep what is large elsewhere,"
+            " and put its address into the payload."
+        )
 
 
 class _Strict(BaseModel):

@@ -18,6 +18,7 @@ async def queues_of(ledger: Ledger, queue: str | None, tenant: str | None) -> li
         if queue in (None, each.queue) and tenant in (None, each.tenant)
     ]
     if not found and (queue or tenant):
-        wanted = f"{tenant or '*'}/{queue or '*'}"
-        raise UnknownQueue(f"There is no queue {wanted}: the ledger knows none of that name.")
+        wanted = f"no queue {queue}" if queue else "no queue"
+        whose = f" of the tenant {tenant}" if tenant else ""
+        raise UnknownQueue(f"There is {wanted}{whose}: `lifeboat queue ls` shows those there are.")
     return found

@@ -236,5 +236,5 @@ async def test_the_command_tells_in_one_document(ward):
     }  # fmt: skip
     code, document, errors = await ward.lifeboat("remirror", "--queue", "nowhere")
     assert code == 1
-    assert "There is no queue" in errors
+    assert "There is no queue nowhere: `lifeboat queue ls`" in errors
     assert document == {"error": errors.splitlines()[-1]}

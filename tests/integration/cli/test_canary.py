@@ -25,7 +25,9 @@ async def test_without_an_api_it_says_so_like_any_command(lifeboat_at):
     assert "Is it running" in ran.document["error"]
 
 
-async def test_a_queue_that_may_not_exist_is_refused_with_the_reason(lifeboat):
-    ran = await lifeboat("canary", "--queue", "NO", "--timeout", "1s", "--json")
+async def test_what_the_api_refuses_is_told_as_it_is(start, lifeboat_at):
+    api = await start(queues="default,mail")
+    ran = await lifeboat_at(api.url, "canary", "--queue", "other", "--timeout", "1s", "--json")
     assert (ran.code, ran.document["missing"]) == (1, "accepted")
-    assert "queue" in ran.document["next"].lower()
+    assert "LIFEBOAT_QUEUES" in ran.document["next"]
+    assert "readyz" not in ran.document["next"]

@@ -69,6 +69,39 @@ async def test_discarding_asks_first(lifeboat, park, api, group, verb, state):
     assert await state_of(api, "t1") == await state_of(api, "t2") == "discarded"
 
 
+@pytest.mark.parametrize(("group", "verb", "state"), GROUPS)
+@pytest.mark.parametrize("where", [(), ("--queue", "default")])
+async def test_a_named_task_that_is_not_there_fails_and_hinders_no_other(
+    lifeboat, park, api, group, verb, state, where
+):
+    await park("t1", "t2", state=state)
+    await api.submit(taskId="queued")
+    alone = await lifeboat(group, verb, "nope", *where)
+    assert (alone.code, alone.out) == (1, "")
+    assert "There is no task nope" in alone.err
+    ran = await lifeboat(group, verb, "nope", "queued", "t1", *where, "--json")
+    assert (ran.code, ran.document["matched"], ran.document["done"]) == (1, 1, 1)
+    refused = [(each["taskId"], each["code"]) for each in ran.document["refused"]]
+    assert refused == [("nope", "task_not_found"), ("queued", "state_conflict")]
+    assert ran.err.splitlines() == [each["error"] for each in ran.document["refused"]]
+    assert await state_of(api, "t1") == "queued"
+
+    discarded = await lifeboat(group, "discard", "nope", "queued", "t2", *where, "--yes", "--json")
+    assert (discarded.code, discarded.document["done"]) == (1, 1)
+    refused = [(each["taskId"], each["code"]) for each in discarded.document["refused"]]
+    assert refused == [("nope", "task_not_found"), ("queued", "state_conflict")]
+    assert await state_of(api, "t2") == "discarded"
+    again = await lifeboat(group, "discard", "t2", *where, "--yes", "--json")
+    assert (again.code, again.document) == (0, {"matched": 1, "done": 1})
+
+
+@pytest.mark.parametrize(("group", "verb", "state"), GROUPS)
+async def test_where_none_matches_that_is_said(lifeboat, park, group, verb, state):
+    await park("t1", state=state)
+    ran = await lifeboat(group, "ls", "--channel", "frob", "--chat-id", "7", "--since", "1h")
+    assert f"No {state} task matches channel frob, chat-id 7, since 20" in ran.out
+
+
 @pytest.mark.parametrize(
     "arguments", [(), ("t1", "--all"), ("--all",), ("--user", "ada"), ("t1", "--user", "ada")]
 )

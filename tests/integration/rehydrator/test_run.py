@@ -371,6 +371,7 @@ async def test_a_queue_that_does_not_exist_is_not_made(world, queue):
     with pytest.raises(UnknownQueue):
         await run(world, queue=queue)
     assert "!" in queue or await world.ready(f"lifeboat.mirror.{queue}") is None
+    assert await world.ledger.rehydrations(10) == []
 
 
 async def test_a_queue_only_rabbitmq_remembers_is_looked_at(world):
