@@ -59,7 +59,7 @@ class Ledger(Protocol):
         """Everything known of one task."""
 
     async def search(self, query: RecordQuery, *, include_redriven: bool = False) -> Page:
-        """Finished records, newest first by (finished.at, id).
+        """Finished records, newest first by (finished.at, id); see ``Page``.
 
         A parked record whose next run is open already (``note_redriven``) is left out unless
         ``include_redriven``. What changes between two pages is neither skipped nor repeated,

@@ -18,11 +18,11 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from app.errors import LedgerMismatch, QueueLimitReached, SettingsError, Unavailable, reason_of
-from app.ledger import documents, kept_documents, searches, updates
+from app.ledger import documents, kept_documents, searching, updates
 from app.ledger.bulk import Documents, Operation, decide
 from app.ledger.growing import grow_documents
 from app.ledger.indexes import make_indexes
-from app.ledger.paging import Place, page_of
+from app.ledger.paging import Place
 from app.ledger.records import (
     ActionRecord,
     Finish,
@@ -175,13 +175,12 @@ class MongoLedger:
         return documents.record(key, document) if document else None
 
     async def search(self, query: RecordQuery, *, include_redriven: bool = False) -> Page:
-        """One find along an index, one document further than asked for."""
-        matching = searches.matching(query, include_redriven=include_redriven)
-        cursor = self._records.find(matching).sort(searches.NEWEST_FIRST).limit(query.limit + 1)
+        """One find along an index."""
+        most_ms = int(self._timeout_s * 1000)
         async with self._deadline():
-            # A client that gives up does not end what the server does for it.
-            found = await cursor.max_time_ms(int(self._timeout_s * 1000)).to_list(None)
-        return page_of([documents.record(documents.key(each), each) for each in found], query.limit)
+            return await searching.search_documents(
+                self._records, query, include_redriven=include_redriven, most_ms=most_ms
+            )
 
     async def note_redriven(self, keys_runs: Sequence[tuple[TaskKey, int]]) -> None:
         """One unordered bulk."""

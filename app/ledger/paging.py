@@ -1,9 +1,16 @@
 """Pages of what is listed newest first by (time, id), and the places between them. Pure."""
 
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Final, NamedTuple
 
 from app.cursors import no_cursor, read_cursor, write_cursor
-from app.ledger.records import LedgerRecord, Page
+from app.ledger.records import LedgerRecord, Page, RecordQuery
+
+LOOKED_AT: Final = 20_000
+"""Records, about, that a search looks at where few of them may be wanted: it must end in time."""
+
+
+AT_MS_MAX: Final = (1 << 63) - 1
 
 
 class Place(NamedTuple):
@@ -13,11 +20,42 @@ class Place(NamedTuple):
     id: str
 
 
-def page_of(found: list[LedgerRecord], limit: int) -> Page:
-    """The first ``limit`` of ``found``, which is one longer where there is more."""
+def every(query: RecordQuery) -> RecordQuery:
+    """Whatever a search would look at: the same states and times, from its cursor's time on.
+
+    Raises:
+        InvalidTask: no cursor of ours.
+    """
+    after = place_of(query.cursor)
+    # With no id all of that time was looked at: else many of one time would have no end.
+    behind_ms = None if after is None else after.at_ms + bool(after.id)
+    given = [each for each in (query.until_ms, behind_ms) if each is not None]
+    until_ms = min(given, default=None)
+    return RecordQuery(
+        query.tenant,
+        query.queue,
+        query.states,
+        since_ms=query.since_ms,
+        until_ms=until_ms,
+        limit=query.limit,
+    )
+
+
+def looked_at(query: RecordQuery, end_ms: int | None) -> RecordQuery:
+    """What a search looks at: all from ``end_ms`` on; None: everything."""
+    return query if end_ms is None else replace(query, since_ms=end_ms)
+
+
+def page_of(found: list[LedgerRecord], limit: int, end_ms: int | None) -> Page:
+    """The first ``limit`` of ``found``, which is one longer where there is more.
+
+    ``end_ms``: see ``looked_at``.
+    """
     items = found[:limit]
-    more = len(found) > limit
-    return Page(items, write_cursor(*_place(items[-1])) if more and items else None)
+    if len(found) > limit:
+        return Page(items, write_cursor(*_place(items[-1])))
+    # No id comes before an empty one: what was at that very time was looked at.
+    return Page(items, None if end_ms is None else write_cursor(end_ms, ""))
 
 
 def place_of(cursor: str | None) -> Place | None:
@@ -30,7 +68,7 @@ def place_of(cursor: str | None) -> Place | None:
         return None
     match read_cursor(cursor):
         # Both stores hold 64 bits; ``True`` would be a number to them as well.
-        case [at_ms, str(name)] if type(at_ms) is int and 0 <= at_ms < 1 << 63:
+        case [at_ms, str(name)] if type(at_ms) is int and 0 <= at_ms < AT_MS_MAX:
             return Place(at_ms, name)
         case _:
             raise no_cursor()

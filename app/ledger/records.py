@@ -194,10 +194,19 @@ class RecordQuery:
         """The states, sorted."""
         return sorted(self.states or FINISHED)
 
+    @property
+    def is_filtered(self) -> bool:
+        """Whether anything is wanted but states and times, which the indexes have."""
+        wanted = (self.type, self.error, self.channel, self.user, self.chat_id)
+        return any(each is not None for each in wanted)
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A part of a list; ``cursor`` leads to the next one, None where this is the last."""
+    """A part of a list; ``cursor`` leads to the next one, None where this is the last.
+
+    It may be short, or empty, before the last: a search looks at so many records and no more.
+    """
 
     items: list[LedgerRecord]
     cursor: str | None

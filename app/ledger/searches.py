@@ -11,6 +11,8 @@ from app.ledger.records import RecordQuery
 from app.state import PARKED
 
 NEWEST_FIRST = [("finished.at", -1), ("_id", -1)]
+TIME_ALONE = {"finished.at": 1, "_id": 0}
+"""What the indexes have: no document is read for it."""
 BY_OUTCOME = [
     ("tenant", 1),
     ("queue", 1),

@@ -23,6 +23,23 @@ def select(query: RecordQuery, *, include_redriven: bool, rows_max: int) -> tupl
     Raises:
         InvalidTask: no cursor of ours.
     """
+    merged, variables = _merged("*", query, include_redriven=include_redriven)
+    return f"{merged} ORDER BY finished_at DESC, id DESC LIMIT ?", [*variables, rows_max]
+
+
+def select_end(
+    query: RecordQuery, *, include_redriven: bool, rows_max: int
+) -> tuple[str, list[Any]]:
+    """When the task of the row behind the first ``rows_max`` ended.
+
+    Raises:
+        InvalidTask: no cursor of ours.
+    """
+    merged, variables = _merged("finished_at", query, include_redriven=include_redriven)
+    return f"{merged} ORDER BY finished_at DESC LIMIT 1 OFFSET ?", [*variables, rows_max]
+
+
+def _merged(columns: str, query: RecordQuery, *, include_redriven: bool) -> tuple[str, list[Any]]:
     terms, values = _terms(query)
     arms: list[str] = []
     variables: list[Any] = []
@@ -30,10 +47,9 @@ def select(query: RecordQuery, *, include_redriven: bool, rows_max: int) -> tupl
         parked = [ONLY_PARKED] if state in PARKED else []
         for redriven in (0, 1) if include_redriven else (0,):
             conditions = " AND ".join([*terms, "finished_state = ?", "redriven = ?", *parked])
-            arms.append(f"SELECT * FROM records WHERE {conditions}")  # noqa: S608 - names of ours alone
+            arms.append(f"SELECT {columns} FROM records WHERE {conditions}")  # noqa: S608 - names of ours alone
             variables += [*values, state, redriven]
-    merged = " UNION ALL ".join(arms)
-    return f"{merged} ORDER BY finished_at DESC, id DESC LIMIT ?", [*variables, rows_max]
+    return " UNION ALL ".join(arms), variables
 
 
 def _terms(query: RecordQuery) -> tuple[list[str], list[Any]]:

@@ -15,9 +15,9 @@ from uuid import uuid4
 
 from app.clock import now_ms
 from app.errors import LedgerMismatch, QueueLimitReached, Unavailable, reason_of
-from app.ledger import kept_rows, rows, selects
+from app.ledger import kept_rows, rows, searching, selects
 from app.ledger.growing import grow_tables
-from app.ledger.paging import Place, page_of
+from app.ledger.paging import Place
 from app.ledger.records import (
     ActionRecord,
     Finish,
@@ -124,13 +124,9 @@ class SqliteLedger:
 
     async def search(self, query: RecordQuery, *, include_redriven: bool = False) -> Page:
         """One select along an index, one row further than asked for."""
-        statement, variables = selects.select(
-            query, include_redriven=include_redriven, rows_max=query.limit + 1
-        )
 
         def work(db: sqlite3.Connection) -> Page:
-            found = [rows.record(rows.key(row), row) for row in db.execute(statement, variables)]
-            return page_of(found, query.limit)
+            return searching.search_rows(db, query, include_redriven=include_redriven)
 
         return await self._run(work)
 

@@ -67,7 +67,10 @@ class ParkedRoutes:
         cursor: Cursor = None,
         limit: Limit = PAGE,
     ) -> Response:
-        """A page of them, the latest first."""
+        """A page of them, the latest first.
+
+        A page may be short, or empty, before the end: only a null cursor says that it is the last.
+        """
         check_times(since, until, "?since")
         wanted = Filter(type, error, channel, user, chat_id, since, until)
         async with within(self._look_within_s):

@@ -8,7 +8,8 @@ import orjson
 import pytest
 
 from app.errors import InvalidTask
-from app.ledger import searches, selects
+from app.ledger import searches, searching, selects
+from app.ledger.paging import every
 from app.ledger.records import About, ErrorInfo, RecordQuery
 from app.names import QueueName, TaskKey
 from app.state import FINISHED
@@ -162,7 +163,7 @@ def cursor(value):
         cursor(["1", "a"]),
         cursor([True, "a"]),
         cursor([-1, "a"]),
-        cursor([1 << 63, "a"]),
+        cursor([(1 << 63) - 1, "a"]),
         cursor([1.5, "a"]),
         cursor([1, "a", 2]),
     ],
@@ -241,6 +242,55 @@ async def test_random_searches(ledger, seed):
         assert all(len(page) == query.limit for page in found[:-1])
 
 
+@pytest.fixture
+def search_of(ledger, kind):
+    """A search that looks at so many records and no more."""
+
+    def make(most):
+        async def search(query):
+            if kind == "mongo":
+                return await searching.search_documents(
+                    ledger._records, query, include_redriven=False, most_ms=10_000, most=most
+                )
+            return await ledger._run(
+                lambda db: searching.search_rows(db, query, include_redriven=False, most=most)
+            )
+
+        return search
+
+    return make
+
+
+class Looking:
+    def __init__(self, search):
+        self.search = search
+
+
+@pytest.mark.parametrize("most", [1, 7, 1_000])
+@pytest.mark.parametrize("seed", range(2))
+async def test_random_searches_that_look_at_a_few_records_each(ledger, search_of, most, seed):
+    rng = random.Random(seed)
+    writes = [some_finish(rng, n) for n in range(100)]
+    await ledger.finish(writes)
+    for _ in range(15):
+        query = some_query(rng)
+        wanted = [write for write in writes if is_wanted(write, query)]
+        wanted.sort(key=lambda write: (write.finished.at_ms, write.key.full), reverse=True)
+        found = await pages(Looking(search_of(most)), query)
+        assert [name for page in found for name in page] == [w.key.full for w in wanted], query
+
+
+async def test_what_few_records_are_is_not_looked_for_in_all_of_them_at_once(ledger, search_of):
+    rare = replace(finish().about, type="rare")
+    await ledger.finish([finish(key(f"t{n:02}"), at_ms=AT_MS + n) for n in range(40)])
+    await ledger.finish([finish(key("r"), at_ms=AT_MS + 5, about=rare)])
+    looking = Looking(search_of(10))
+    found = await pages(looking, replace(MAIL, type="rare"))
+    assert found == [[], [], [], ["acme/mail/r"]]
+    # Where all are wanted there is no end to look for.
+    assert len(await pages(looking, replace(MAIL, limit=50))) == 1
+
+
 PLANNED = {
     "one state": replace(MAIL, states=DEAD),
     "parked": replace(MAIL, states=frozenset({"dead", "suspended"})),
@@ -305,6 +355,26 @@ async def test_a_search_walks_an_index_in_its_order(explain, name, include_redri
         assert reads
         assert all(step.startswith("SEARCH records USING INDEX") for step in reads)
         assert not any("TEMP B-TREE" in step for step in steps)
+
+
+@pytest.mark.parametrize("name", PLANNED)
+async def test_where_a_look_ends_is_read_from_an_index_alone(ledger, explain, name, kind):
+    await explain(MAIL, False)
+    query = every(PLANNED[name])
+    if kind == "mongo":
+        looked = searches.matching(query, include_redriven=False)
+        times = ledger._records.find(looked, searches.TIME_ALONE).sort(searches.NEWEST_FIRST)
+        answer = await times.skip(3).limit(1).explain()
+        assert answer["executionStats"]["totalDocsExamined"] == 0
+        assert answer["executionStats"]["totalKeysExamined"] <= 60
+    else:
+        statement, variables = selects.select_end(query, include_redriven=False, rows_max=3)
+        steps = await ledger._run(
+            lambda db: db.execute(f"EXPLAIN QUERY PLAN {statement}", variables).fetchall()
+        )
+        reads = [step["detail"] for step in steps]
+        assert not any("TEMP B-TREE" in step or step.startswith("SCAN records") for step in reads)
+        assert any("COVERING INDEX" in step for step in reads)
 
 
 async def test_a_tenants_terminal_records_are_found_without_reading_all_tenants(explain, kind):
