@@ -1,5 +1,6 @@
 """How every process is entered: settings, log, event loop, and its last sentence."""
 
+import logging
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -8,7 +9,9 @@ import uvloop
 
 from app import log
 from app.errors import LifeboatError, SettingsError
-from app.settings import Settings, load
+from app.settings import Settings, about_unknown_variables, load
+
+logger = logging.getLogger(__name__)
 
 FAILED: Final = 1
 USAGE: Final = 2
@@ -22,6 +25,8 @@ def run(process: str, main: Callable[[Settings], Awaitable[None]], **overrides: 
     stderr where it could not start (2) or had to stop (1).
     """
     log.setup(process)
+    if unknown := about_unknown_variables():
+        logger.warning("%s", unknown)
 
     async def entered() -> None:
         await main(load(**overrides))

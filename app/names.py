@@ -3,6 +3,7 @@
 Owns the patterns and the derivation of task ids. Pure.
 """
 
+import ipaddress
 import re
 import secrets
 import time
@@ -14,10 +15,13 @@ TYPE_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,126}"
 TASK_ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,126}"
 IDEMPOTENCY_KEY_PATTERN = r"[\x21-\x7e]{1,255}"
 
+_LABEL = r"(?!-)[\w-]{1,63}(?<!-)"
+
 _QUEUE = re.compile(QUEUE_PATTERN)
 _TYPE = re.compile(TYPE_PATTERN)
 _TASK_ID = re.compile(TASK_ID_PATTERN)
 _IDEMPOTENCY_KEY = re.compile(IDEMPOTENCY_KEY_PATTERN)
+_HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
 
 
 class TaskKey(NamedTuple):
@@ -62,6 +66,21 @@ def is_task_id(text: str) -> bool:
 def is_idempotency_key(text: str) -> bool:
     """Whether ``text`` may be an idempotency key (1 to 255 visible ASCII characters)."""
     return _IDEMPOTENCY_KEY.fullmatch(text) is not None
+
+
+def is_host(text: str) -> bool:
+    """Whether ``text`` may be a host's name, without a port; an address is none."""
+    last = text.rstrip(".").rpartition(".")[2]
+    return _HOST.fullmatch(text) is not None and not last.isdigit()
+
+
+def is_network(text: str) -> bool:
+    """Whether ``text`` is an IP address or network; brackets around it are allowed."""
+    try:
+        ipaddress.ip_network(text.strip("[]"), strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 def derived_task_id(name: QueueName, key: str) -> str:

@@ -9,11 +9,18 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NoDecode,
+    SettingsConfigDict,
+)
 
 from app import crashing
 from app.errors import SettingsError
-from app.names import is_queue
+from app.names import is_host, is_network, is_queue
+from app.unknown_names import sentence_about
 
 MIB = 1_048_576
 DAY_MS = 86_400_000
@@ -203,6 +210,17 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("deliver_allow")
+    @classmethod
+    def _targets(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            if not (is_host(each) or is_network(each)):
+                raise ValueError(
+                    f"{each!r} is neither a host's name nor an address or network: write"
+                    " hooks.local, 10.1.2.3 or 10.0.0.0/8, without scheme and port"
+                )
+        return value
+
     @field_validator(*SCHEMES)
     @classmethod
     def _scheme(cls, value: str | None, info: ValidationInfo) -> str | None:
@@ -270,6 +288,18 @@ def load(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         raise SettingsError(_sentence(error)) from error
+
+
+def about_unknown_variables() -> str | None:
+    """What to say of variables that begin with LIFEBOAT_ and are no setting; None: nothing."""
+    prefix = str(Settings.model_config["env_prefix"])
+    sources = (EnvSettingsSource(Settings), DotEnvSettingsSource(Settings))
+    given = {name.upper() for source in sources for name in source.env_vars}
+    return sentence_about(
+        (name for name in given if name.startswith(prefix)),
+        [f"{prefix}{field.upper()}" for field in Settings.model_fields],
+        prefix,
+    )
 
 
 def _sentence(error: ValidationError) -> str:

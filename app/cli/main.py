@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 
 from app.cli import completion
 from app.errors import LifeboatError, SettingsError
+from app.settings import about_unknown_variables
 from app.stack.process import StackError
 
 FAILED, USAGE = 1, 2
@@ -59,6 +60,7 @@ def application(names: Iterable[str]) -> typer.Typer:
 
 def main() -> int:
     """Run one command; its exit code."""
+    _warn()
     try:
         code = application(_asked())(standalone_mode=False)
     except typer.Exit as done:
@@ -72,6 +74,13 @@ def main() -> int:
     except (LifeboatError, StackError) as error:
         return _failed(str(error), FAILED)
     return code if isinstance(code, int) else 0
+
+
+def _warn() -> None:
+    """Tell of variables that are no setting: whoever wrote them believes in them."""
+    is_told = completion.typed() is not None or sys.argv[1:2] == ["doctor"]
+    if not is_told and (unknown := about_unknown_variables()):
+        sys.stderr.write(unknown + "\n")
 
 
 def _asked() -> Iterable[str]:

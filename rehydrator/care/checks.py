@@ -70,6 +70,13 @@ def about_version(program: str, version: str) -> Check:
     return Check(f"{program}-version", "ok", f"{program} {version}; {wanted} is the least.")
 
 
+def about_settings(unknown: str | None) -> Check:
+    """Whether variables were misspelt; ``unknown``: the sentence about them."""
+    if unknown:
+        return Check("settings", "warn", unknown)
+    return Check("settings", "ok", "Every variable that begins with LIFEBOAT_ is a setting.")
+
+
 def about_python() -> Check:
     """This interpreter."""
     return about_version("python", ".".join(map(str, sys.version_info[:3])))

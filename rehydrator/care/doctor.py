@@ -36,7 +36,7 @@ from app.ledger.ledger import Ledger
 from app.ledger.opening import ledger_of
 from app.ledger.server import read_ledger_server
 from app.names import QueueName, new_token
-from app.settings import Settings
+from app.settings import Settings, about_unknown_variables
 from rehydrator.care.checks import (
     Check,
     about_clock,
@@ -46,6 +46,7 @@ from rehydrator.care.checks import (
     about_python,
     about_queue,
     about_redis,
+    about_settings,
     about_version,
     away,
 )
@@ -59,6 +60,7 @@ async def examine(settings: Settings) -> list[Check]:
         redis = RedisConnection.from_settings(settings)
         closing.push_async_callback(redis.close)
         checks = [
+            about_settings(about_unknown_variables()),
             about_python(),
             *await _or_away("redis", "Redis", lambda: _redis(settings, redis)),
         ]

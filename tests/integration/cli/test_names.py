@@ -78,6 +78,12 @@ async def test_a_key_that_breaks_a_rule_is_wrong_usage(lifeboat_at, key):
     assert "1 to 255 visible ASCII" in ran.err
 
 
+async def test_a_misspelt_setting_is_told_once(lifeboat_at, monkeypatch):
+    monkeypatch.setenv("LIFEBOAT_API_ULR", NOWHERE)
+    ran = await lifeboat_at(NOWHERE, "queue", "ls")
+    assert ran.err.count("LIFEBOAT_API_ULR (did you mean LIFEBOAT_API_URL?)") == 1
+
+
 async def test_a_canary_needs_time(lifeboat_at):
     ran = await lifeboat_at(NOWHERE, "canary", "--timeout", "0s")
     assert (ran.code, ran.out) == (2, "")

@@ -65,13 +65,16 @@ async def test_a_queue_that_is_added_is_found_and_mirrored(
     assert not await world.raw.exists(world.keys.mirror_lease)
 
 
-async def test_without_the_management_api_it_says_once_what_is_not_checked(
+async def test_it_says_once_what_is_not_checked_and_what_is_misspelt(
     start_process, world, queue_in_ledger
 ):
-    process = start_process()
+    process = start_process(MIRROR_LEASE="5000")
     await world.submit("a")
     await eventually(lambda: world.all_marked("a"), within_s=60)
-    assert process.log.read_text().count("passively") == 1
+    said = process.log.read_text()
+    # Without the management API.
+    assert said.count("passively") == 1
+    assert said.count("LIFEBOAT_MIRROR_LEASE (did you mean LIFEBOAT_MIRROR_LEASE_MS?)") == 1
 
 
 @pytest.mark.parametrize(

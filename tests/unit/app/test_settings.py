@@ -8,7 +8,7 @@ from annotated_types import Ge, Gt, Le
 from pydantic import ValidationError
 
 from app.errors import SettingsError
-from app.settings import Settings, addresses_of, load
+from app.settings import Settings, about_unknown_variables, addresses_of, load
 
 
 @pytest.fixture(autouse=True)
@@ -178,6 +178,60 @@ def test_lists_are_split_at_commas(say):
     assert settings.queues == ("mail", "sms", "mail-2")
     assert settings.deliver_allow == ("10.0.0.0/8", "hook.local")
     assert load(queues=("mail",)).queues == ("mail",)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "hook.local",
+        "hook.local.",
+        "db_1",
+        "münchen.example",
+        "10.1.2.3",
+        "10.0.0.0/8",
+        "10.0.0.1/8",
+        "::1",
+        "[::1]",
+        "fd00::/8",
+        "a" * 63,
+    ],
+)
+def test_deliver_allow_takes_hosts_addresses_and_networks(value, say):
+    assert say(DELIVER_ALLOW=value).deliver_allow == (value,)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "!!",
+        "hook.local,!!",
+        "localhost:9000",
+        "http://hook.local",
+        "*.local",
+        "10.0.0.0/33",
+        "10.0.0.256",
+        "-a",
+        "a..b",
+        ".",
+        "a b",
+        "a" * 64,
+    ],
+)
+def test_deliver_allow_refuses_what_can_never_match(value, say):
+    with pytest.raises(SettingsError, match=r"^Settings are wrong: LIFEBOAT_DELIVER_ALLOW: .* is"):
+        say(DELIVER_ALLOW=value)
+
+
+def test_variables_that_are_no_setting_are_told(say, tmp_path):
+    say(CONCURRENCY="1")
+    assert about_unknown_variables() is None
+    (tmp_path / ".env").write_text("LIFEBOAT_TENNANT=acme\nOTHER=1\n")
+    say(CONCURENCY="1", EMPTY="")
+    sentence = about_unknown_variables()
+    assert "LIFEBOAT_CONCURENCY (did you mean LIFEBOAT_CONCURRENCY?)" in sentence
+    assert "LIFEBOAT_TENNANT (did you mean LIFEBOAT_TENANT?)" in sentence
+    assert "EMPTY" not in sentence
+    assert "OTHER" not in sentence
 
 
 def test_a_dot_env_file_is_read_and_the_environment_wins(say, tmp_path):

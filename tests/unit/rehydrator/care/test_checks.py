@@ -16,10 +16,21 @@ from rehydrator.care.checks import (
     about_python,
     about_queue,
     about_redis,
+    about_settings,
     about_version,
     away,
     parsed,
 )
+
+
+def test_misspelt_settings_are_a_warning():
+    assert about_settings(None).grade == "ok"
+    found = about_settings("No setting is called LIFEBOAT_X: it has no effect.")
+    assert (found.grade, found.sentence) == (
+        "warn",
+        "No setting is called LIFEBOAT_X: it has no effect.",
+    )
+
 
 REDIS = RedisFacts(
     version="7.0.15",
