@@ -17,6 +17,7 @@ from app.broker.intake import Enqueued, Intake, Sighting, Submission
 from app.broker.recovery import Recovery
 from app.clock import now_ms
 from app.crashing import NOWHERE, CrashPoints
+from app.envelope import decode
 from app.errors import StaleGeneration, Unavailable
 from app.gather import Gatherer
 from app.ledger.ledger import Ledger
@@ -177,10 +178,10 @@ class OpenQueue:
         """When tasks were first accepted, None where Redis does not know one."""
         if len(task_ids) == 1:
             (value,) = await self._redis.fields(self.keys.task(task_ids[0]), "accepted")
-            return [int(value) if value else None]
+            if value:
+                return [int(value)]
         found = await self.under_token(lambda token: self.intake.look(token, task_ids))
-        accepted = (each.fields.get("accepted") if each else None for each in found)
-        return [int(value) if value else None for value in accepted]
+        return [_accepted_at_ms(each) if each else None for each in found]
 
     def _gatherer(self) -> Gatherer[Submission, Accepted]:
         return Gatherer(self.accept_many, max_items=TASKS_A_CALL, lanes=CALLS_AT_A_TIME)
@@ -252,3 +253,10 @@ def _accepted(enqueued: Enqueued, doubtful: bool, token: str) -> Accepted:
         token=token,
         fsynced=enqueued.fsynced,
     )
+
+
+def _accepted_at_ms(seen: Sighting) -> int | None:
+    if value := seen.fields.get("accepted"):
+        return int(value)
+    # Of what was restored the envelope alone says it.
+    return decode(seen.envelope).accepted_at_ms if seen.envelope else None

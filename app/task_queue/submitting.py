@@ -61,7 +61,7 @@ class Submitter:
         if refusal := _refusal(envelope, accepted):
             raise refusal
         reached = await self._level(queue, prepared, accepted)
-        accepted_at_ms = await self._accepted_at_ms(queue, envelope, accepted)
+        (accepted_at_ms,) = await self._accepted_at_ms(queue, [envelope], [accepted])
         outcome = self._outcome(prepared, accepted, reached, accepted_at_ms)
         if isinstance(outcome, LifeboatError):
             raise outcome
@@ -99,7 +99,7 @@ class Submitter:
         except LifeboatError as error:
             return [error for _ in group]
         levels = await self._levels(queue, group, accepted)
-        times = await self._accepted_at_many(queue, group, accepted)
+        times = await self._accepted_at_ms(queue, [each.envelope for each in group], accepted)
         return [
             _refusal(prepared.envelope, each) or self._outcome(prepared, each, level, time)
             for prepared, each, level, time in zip(group, accepted, levels, times, strict=True)
@@ -228,34 +228,26 @@ class Submitter:
         return levels
 
     async def _accepted_at_ms(
-        self, queue: OpenQueue, envelope: Envelope, accepted: Accepted
-    ) -> int:
-        """When the task was accepted: a repeat was not, the first request was."""
-        if accepted.outcome == "created":
-            return envelope.accepted_at_ms
-        # The answer is "known", whichever store can still say since when.
-        with suppress(Unavailable):
-            (first,) = await queue.accepted_at_ms([envelope.task_id])
-            if first is not None:
-                return first
+        self, queue: OpenQueue, envelopes: Sequence[Envelope], accepted: Sequence[Accepted]
+    ) -> list[int]:
+        """When the tasks were accepted: a repeat was not, the first request was."""
+        times = [each.accepted_at_ms for each in envelopes]
+        repeats = [n for n, each in enumerate(accepted) if each.outcome == "duplicate"]
+        found: list[int | None] = [None] * len(repeats)
+        if repeats:
+            # The answer is "known", whichever store can still say since when.
+            with suppress(Unavailable):
+                found = await queue.accepted_at_ms([envelopes[n].task_id for n in repeats])
+        for place, first in zip(repeats, found, strict=True):
+            times[place] = first or await self._recorded_at_ms(envelopes[place])
+        return times
+
+    async def _recorded_at_ms(self, envelope: Envelope) -> int:
         with suppress(Unavailable):
             record = await self._ledger.get(envelope.key)
             if record is not None and record.envelope:
                 return decode(record.envelope).accepted_at_ms
         return envelope.accepted_at_ms
-
-    async def _accepted_at_many(
-        self, queue: OpenQueue, group: Sequence[Prepared], accepted: Sequence[Accepted]
-    ) -> list[int]:
-        times = [each.envelope.accepted_at_ms for each in group]
-        repeats = [n for n, each in enumerate(accepted) if each.outcome == "duplicate"]
-        found: list[int | None] = []
-        if repeats:
-            with suppress(Unavailable):
-                found = await queue.accepted_at_ms([group[n].envelope.task_id for n in repeats])
-        for place, first in zip(repeats, found, strict=False):
-            times[place] = first or times[place]
-        return times
 
     def _sentence(self, envelope: Envelope, reached: str) -> str:
         why = (

@@ -328,7 +328,6 @@ def _begin(redis, keys, argv, key, given):  # noqa: PLR0911 - one for each verdi
             suspect=1,
             mirrored=0,
             fresh=0,
-            accepted=now,
         )
     if int(due) > now and int(known) >= int(fields.get("attempt", 0)):
         _delay(redis, keys, key, task_id, lane, entry, argv[4], due)

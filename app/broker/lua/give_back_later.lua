@@ -24,7 +24,7 @@ local function give(key, id, lane_number, entry, run, digest)
   if not hash[2] then
     -- The entry is here but its hash was lost: suspect from now on.
     redis.call('HSET', key, 'run', run, 'attempt', 0, 'lane', lane_number, 'digest', digest,
-      'suspect', 1, 'mirrored', 0, 'fresh', 0, 'accepted', now)
+      'suspect', 1, 'mirrored', 0, 'fresh', 0)
   end
   redis.call('ZADD', KEYS[5], due, id)
   redis.call('HSET', key, 'state', ARGV[3], 'place', 'delayed', 'due', due, 'envelope', envelope,

@@ -16,7 +16,7 @@ local paused = redis.call('HGET', KEYS[1], 'paused')
 -- The entry is here but its hash was lost: suspect from now on.
 local function recreate(key, a)
   redis.call('HSET', key, 'run', a.run, 'lane', a.lane, 'entry', a.entry, 'place', 'ready',
-    'digest', a.digest, 'suspect', 1, 'mirrored', 0, 'fresh', 0, 'accepted', now)
+    'digest', a.digest, 'suspect', 1, 'mirrored', 0, 'fresh', 0)
 end
 
 local function delay(key, a, lane, attempt)

@@ -7,9 +7,12 @@ import orjson
 import pytest
 
 from app.api import schemas
+from app.broker.recovery import Restore
 from app.clock import now_ms
+from app.envelope import decode
 from app.names import QueueName, derived_task_id
 from tests.integration.api.api import ENVELOPE, TASK
+from tests.integration.api.test_batch import batch
 from tests.support.eventually import eventually
 
 
@@ -168,6 +171,30 @@ async def test_a_repeat_of_a_finished_task_shows_the_recorded_outcome(api, store
     assert repeat["durability"]["reached"] == "mirrored"
     assert repeat["acceptedAt"] == first["acceptedAt"]
     assert await stores.redis.redis.xlen(stores.keys().lanes[1]) == 0
+
+
+@pytest.mark.parametrize("is_finished", [False, True])
+@pytest.mark.parametrize("delay_ms", [0, 3_600_000])
+async def test_a_repeat_of_a_restored_task_says_when_it_was_accepted(
+    api, stores, delay_ms, is_finished
+):
+    request = TASK | {"taskId": "t1", "delayMs": delay_ms}
+    first = (await api.submit(request)).document
+    (seen,) = await stores.intake().look(await stores.token(), ["t1"])
+    await stores.redis.redis.delete(stores.keys().task("t1"), stores.keys().lanes[1])
+    restore = Restore(decode(seen.envelope), 0, 0)
+    assert await stores.recovery().restore(await stores.token(), [restore]) == ["restored"]
+    if is_finished:
+        if delay_ms:
+            await api.act("/v1/tasks/t1/cancel")
+        else:
+            await stores.run_one()
+    await eventually(lambda: now_ms() > first["acceptedAt"])
+    repeat = (await api.submit(request)).document
+    (in_batch,) = (await batch(api, [request])).document["items"]
+    for again in (repeat, in_batch):
+        assert again["disposition"] == "duplicate"
+        assert again["acceptedAt"] == first["acceptedAt"]
 
 
 async def test_prefer_wait_answers_with_the_finished_task(api, stores):
