@@ -5,11 +5,13 @@ Everything here is void with the source, and with every generation it was learnt
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
 from app.amqp.message import Copy, Unreadable
 from app.errors import StaleGeneration, Unavailable
+from app.lifecycle import cancel
 from rehydrator.acting import Actions, Notes, nothing
 from rehydrator.arrivals import Arrivals, Home, sort
 from rehydrator.decision import UNKNOWN
@@ -25,6 +27,8 @@ PART: Final = 500
 """Copies in one call to a store."""
 BATCHES_IN_HAND: Final = 3
 """At a time, of a run: one is read while others wait for the ledger and Redis."""
+AHEAD: Final = 2_000
+"""Copies still to come when a run asks for more."""
 
 
 class _Stream:
@@ -33,6 +37,7 @@ class _Stream:
     def __init__(self) -> None:
         self.ended = False
         self.taken = 0
+        self.growing: asyncio.Task[None] | None = None
 
 
 def _raise_the_worst(results: Sequence[object]) -> None:
@@ -141,9 +146,15 @@ class Opening:
                 stream.ended = True
                 raise
 
-        ended = await asyncio.gather(
-            *(until_it_fails() for _ in range(BATCHES_IN_HAND)), return_exceptions=True
-        )
+        try:
+            ended: list[object] = await asyncio.gather(
+                *(until_it_fails() for _ in range(BATCHES_IN_HAND)), return_exceptions=True
+            )
+            if stream.growing is not None:
+                ended += await asyncio.gather(stream.growing, return_exceptions=True)
+        finally:
+            if stream.growing is not None:
+                await cancel(stream.growing)
         _raise_the_worst(ended)
         return stream.taken
 
@@ -153,7 +164,7 @@ class Opening:
             while not stream.ended:
                 if self._fence_received:
                     break
-                await self._reach(settled=True)
+                self._reach_ahead(stream)
                 taken, copies = await self._take(max_n, wait_ms)
                 stream.taken += taken
                 if copies:
@@ -228,13 +239,22 @@ class Opening:
         Raises:
             Unavailable: the broker is away.
         """
-        await self._reach(settled=self.holdings.settled)
-
-    async def _reach(self, *, settled: bool) -> None:
         source = self.source
         full = source.held >= source.window and not source.waiting
-        if self.fences.waiting and full and settled:
+        if self.fences.waiting and full and self.holdings.settled:
             await source.grow()
+
+    def _reach_ahead(self, stream: _Stream) -> None:
+        """Widen the window before it is full: what is in it is looked at meanwhile."""
+        if stream.growing is not None:
+            if not stream.growing.done():
+                return
+            stream.growing.result()
+            stream.growing = None
+        source = self.source
+        nearly_full = source.held >= source.window - min(AHEAD, source.window // 2)
+        if self.fences.waiting and nearly_full:
+            stream.growing = asyncio.create_task(source.grow(), name="grow")
 
     async def publish_fence(self) -> None:
         """Put a fence behind all that is in the queue now, for every queue known in Redis.
@@ -243,7 +263,27 @@ class Opening:
             Fatal: Redis remembers another ledger.
             Unavailable: Redis is away.
         """
-        await self.fences.publish({each: await each.session.token() for each in self._queues})
+        await self.fences.publish(await self._tokens())
+
+    @asynccontextmanager
+    async def publishing_fence(self) -> AsyncIterator[None]:
+        """``publish_fence``, but its confirm comes while copies are looked at already.
+
+        The broker, busy with delivering, takes its time; the tokens are read before.
+
+        Raises:
+            As ``publish_fence`` does.
+        """
+        tokens = await self._tokens()
+        publishing = asyncio.create_task(self.fences.publish(tokens), name="fence")
+        try:
+            yield
+            await publishing
+        finally:
+            await cancel(publishing)
+
+    async def _tokens(self) -> dict[RedisQueue, str]:
+        return {each: await each.session.token() for each in self._queues}
 
     async def close(self) -> bool:
         """Give everything back; whether it was seen ready in the queue."""

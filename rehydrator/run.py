@@ -25,6 +25,8 @@ from rehydrator.source import CopiesLost, CopySource
 log = logging.getLogger(__name__)
 
 BATCH: Final = 500
+FIRST: Final = 2_000
+"""Copies that come at once."""
 WAIT_MS: Final = 200
 POLL_S: Final = 0.1
 
@@ -140,8 +142,8 @@ class QueueRun:
             await self._failed(error)
             return False
         try:
-            await opening.publish_fence()
-            await self._look_at_all(opening)
+            async with opening.publishing_fence():
+                await self._look_at_all(opening)
         except CopiesLost as lost:
             if lost.by_operator:
                 raise Incomplete(
@@ -166,6 +168,7 @@ class QueueRun:
             self._stores.rabbitmq_url,
             self._queue,
             prefetch=self._stores.settings.rehydrator_window,
+            first=FIRST,
             process=f"rehydrate-{self._queue}",
             kind=self._stores.settings.rehydrator_source,
         )

@@ -58,12 +58,16 @@ class CopiesLost(Unavailable):
 
 
 class Lane:
-    """One channel, its consumer, and the tags delivered on it that are not acked, rising."""
+    """One channel, its consumer, and the tags delivered on it that are not acked, rising.
 
-    __slots__ = ("channel", "consumer_tag", "held")
+    ``prefetch``: how many of them at the most.
+    """
 
-    def __init__(self, channel: Channel) -> None:
+    __slots__ = ("channel", "consumer_tag", "held", "prefetch")
+
+    def __init__(self, channel: Channel, prefetch: int) -> None:
         self.channel = channel
+        self.prefetch = prefetch
         self.consumer_tag = ""
         self.held: dict[int, None] = {}
 
@@ -132,10 +136,14 @@ class CopySource:
         queue: str,
         *,
         prefetch: int,
+        first: int | None = None,
         process: str = "rehydrator",
         kind: Kind = "sink",
     ) -> Self:
         """Connect and consume; at most ``prefetch`` copies are held at a time (1 to 60,000).
+
+        ``first``: so many on the first channel, and ``prefetch`` on each one more. The broker
+        prepares all that a channel may hold before it sends any of it.
 
         Raises:
             Unavailable: the broker is away, or the queue is missing.
@@ -144,7 +152,7 @@ class CopySource:
             raise ValueError(f"prefetch must be 1 to {PREFETCH_MAX}, not {prefetch}")
         source = cls(await open_receiving(kind, url, process), queue, prefetch)
         try:
-            await source.grow()
+            await source._add_lane(min(first or prefetch, prefetch))
         except BaseException:
             source._end = CopiesLost("it was never opened")
             await close_connection(source._connection)
@@ -159,11 +167,11 @@ class CopySource:
     @property
     def window(self) -> int:
         """Copies that may be held at a time."""
-        return self._prefetch * len(self._lanes)
+        return sum(lane.prefetch for lane in self._lanes)
 
     @property
     def lanes(self) -> int:
-        """Channels, each as wide as the first."""
+        """Channels."""
         return len(self._lanes)
 
     @property
@@ -172,19 +180,21 @@ class CopySource:
         return len(self._arrived)
 
     async def grow(self) -> None:
-        """Hold as many again, through one more channel.
+        """Hold ``prefetch`` more, through one more channel.
 
         Raises:
             Unavailable: the broker is away, or the queue is missing.
         """
         self._raise_if_ended()
+        await self._add_lane(self._prefetch)
+
+    async def _add_lane(self, prefetch: int) -> None:
         async with broker_call(CALL_TIMEOUT_MS), self._read_on():
-            lane = Lane(
-                cast(Channel, await underlay(self._connection).channel(publisher_confirms=False))
-            )
+            channel = await underlay(self._connection).channel(publisher_confirms=False)
+            lane = Lane(cast(Channel, channel), prefetch)
             lane.channel.closing.add_done_callback(self._on_closed)
             lane.channel.on_consumer_cancel_callbacks.add(self._on_cancelled)
-            await lane.channel.basic_qos(prefetch_count=self._prefetch)
+            await lane.channel.basic_qos(prefetch_count=prefetch)
             self._lanes.append(lane)
             lane.consumer_tag = await self._receiving.consume(
                 lane.channel, mirror_queue(self._queue), self._taking(lane)
@@ -234,7 +244,7 @@ class CopySource:
         async with broker_call(CALL_TIMEOUT_MS), self._read_on():
             for lane in self._lanes:
                 # Answered on its channel behind all that was delivered there before.
-                await lane.channel.basic_qos(prefetch_count=self._prefetch)
+                await lane.channel.basic_qos(prefetch_count=lane.prefetch)
         return len(self._arrived)
 
     async def ack(self, deliveries: Iterable[Tagged]) -> int:

@@ -33,9 +33,9 @@ async def publish(rabbitmq_url, declared):
 async def open_source(request, rabbitmq_url, declared):
     opened = []
 
-    async def open_source(url=rabbitmq_url, prefetch=100):
+    async def open_source(url=rabbitmq_url, prefetch=100, first=None):
         kind = request.param
-        opened.append(await CopySource.open(url, QUEUE, prefetch=prefetch, kind=kind))
+        opened.append(await CopySource.open(url, QUEUE, prefetch=prefetch, first=first, kind=kind))
         return opened[-1]
 
     yield open_source
@@ -110,6 +110,19 @@ async def test_no_more_is_held_than_the_window(publish, open_source, declared):
     await take(source, 5)
     assert source.held == 20
     assert sorted(ids(got)) == sorted(f"task-{i}" for i in range(20))
+
+
+@pytest.mark.parametrize(("first", "window"), [(3, 3), (10, 10), (2_000, 10)])
+async def test_the_first_channel_may_hold_fewer(publish, open_source, declared, first, window):
+    await publish(copies(30))
+    source = await open_source(prefetch=10, first=first)
+    await take(source, window)
+    assert (source.held, source.window) == (window, window)
+    await source.grow()
+    await take(source, 10)
+    assert await source.catch_up() == 0
+    assert (source.held, source.window) == (window + 10, window + 10)
+    assert await declared() == 20 - window
 
 
 @pytest.mark.parametrize("prefetch", [0, -1, 60_001])

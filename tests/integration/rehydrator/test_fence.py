@@ -1,5 +1,12 @@
 """The fence: nothing counts as looked at because of a mark that came too early (rule 11)."""
 
+import asyncio
+
+import pytest
+
+from app.errors import Unavailable
+from mirror.publisher.plain import PlainPublisher
+from rehydrator.source import CopySource
 from tests.integration.rehydrator.world import many
 from tests.support.envelopes import envelope
 from tests.support.eventually import eventually
@@ -83,3 +90,49 @@ async def test_on_several_channels_what_came_before_the_fence_is_waited_for(worl
     assert len(opening.holdings.held) == 60
     assert await opening.close()
     assert await world.ready() == 60
+
+
+async def test_the_window_is_widened_before_it_is_full(world, open_copies):
+    await world.copy(*many(7))
+    opening = await open_copies(prefetch=10)
+    await opening.publish_fence()
+    await arrived(opening, 8)
+    assert await opening.take_and_look(3, 0, lambda: None) == 8
+    assert opening.fence_passed
+    assert opening.source.lanes == 2
+    assert await opening.close()
+    assert await world.ready() == 7
+
+
+async def test_a_window_that_cannot_be_widened_ends_the_look(world, open_copies, monkeypatch):
+    await world.copy(*many(7))
+    opening = await open_copies(prefetch=10)
+
+    async def fail(_source):
+        raise Unavailable("rabbitmq", "no more channels")
+
+    monkeypatch.setattr(CopySource, "grow", fail)
+    await opening.publish_fence()
+    await arrived(opening, 8)
+    with pytest.raises(Unavailable, match="no more channels"):
+        await opening.take_and_look(3, 0, lambda: None)
+    await opening.close()
+    assert await world.ready() >= 7
+
+
+async def test_copies_are_looked_at_before_the_fence_is_confirmed(world, open_copies, monkeypatch):
+    publish, looked = PlainPublisher.publish, asyncio.Event()
+
+    async def confirm_when_one_was_looked_at(publisher, batch, deadline_ms):
+        outcomes = await publish(publisher, batch, deadline_ms)
+        await looked.wait()
+        return outcomes
+
+    monkeypatch.setattr(PlainPublisher, "publish", confirm_when_one_was_looked_at)
+    await world.copy(*many(7))
+    opening = await open_copies()
+    async with asyncio.timeout(60), opening.publishing_fence():
+        while not opening.fence_passed:
+            await opening.take_and_look(3, 50, looked.set)
+    assert len(await world.broker.ready_ids()) == 7
+    assert await opening.close()
