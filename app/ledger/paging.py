@@ -8,9 +8,8 @@ from app.ledger.records import LedgerRecord, Page, RecordQuery
 
 LOOKED_AT: Final = 20_000
 """Records, about, that a search looks at where few of them may be wanted: it must end in time."""
-
-
 AT_MS_MAX: Final = (1 << 63) - 1
+"""Times are less: both stores hold 64 bits, also of one more."""
 
 
 class Place(NamedTuple):
@@ -20,7 +19,7 @@ class Place(NamedTuple):
     id: str
 
 
-def every(query: RecordQuery) -> RecordQuery:
+def unfiltered(query: RecordQuery) -> RecordQuery:
     """Whatever a search would look at: the same states and times, from its cursor's time on.
 
     Raises:
@@ -41,7 +40,7 @@ def every(query: RecordQuery) -> RecordQuery:
     )
 
 
-def looked_at(query: RecordQuery, end_ms: int | None) -> RecordQuery:
+def bounded(query: RecordQuery, end_ms: int | None) -> RecordQuery:
     """What a search looks at: all from ``end_ms`` on; None: everything."""
     return query if end_ms is None else replace(query, since_ms=end_ms)
 
@@ -49,7 +48,7 @@ def looked_at(query: RecordQuery, end_ms: int | None) -> RecordQuery:
 def page_of(found: list[LedgerRecord], limit: int, end_ms: int | None) -> Page:
     """The first ``limit`` of ``found``, which is one longer where there is more.
 
-    ``end_ms``: see ``looked_at``.
+    ``end_ms``: see ``bounded``.
     """
     items = found[:limit]
     if len(found) > limit:
@@ -67,7 +66,7 @@ def place_of(cursor: str | None) -> Place | None:
     if cursor is None:
         return None
     match read_cursor(cursor):
-        # Both stores hold 64 bits; ``True`` would be a number to them as well.
+        # ``True`` would be a number to the stores as well.
         case [at_ms, str(name)] if type(at_ms) is int and 0 <= at_ms < AT_MS_MAX:
             return Place(at_ms, name)
         case _:

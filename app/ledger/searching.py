@@ -8,7 +8,7 @@ import sqlite3
 
 from app.ledger import documents, rows, searches, selects
 from app.ledger.bulk import Documents
-from app.ledger.paging import LOOKED_AT, every, looked_at, page_of
+from app.ledger.paging import LOOKED_AT, bounded, page_of, unfiltered
 from app.ledger.records import Page, RecordQuery
 
 
@@ -29,11 +29,11 @@ async def search_documents(
     """
     end_ms = None
     if query.is_filtered:
-        looked = searches.matching(every(query), include_redriven=include_redriven)
+        looked = searches.matching(unfiltered(query), include_redriven=include_redriven)
         times = records.find(looked, searches.TIME_ALONE).sort(searches.NEWEST_FIRST)
         for each in await times.skip(most).limit(1).max_time_ms(most_ms).to_list(None):
             end_ms = each["finished"]["at"]
-    wanted = searches.matching(looked_at(query, end_ms), include_redriven=include_redriven)
+    wanted = searches.matching(bounded(query, end_ms), include_redriven=include_redriven)
     found = records.find(wanted).sort(searches.NEWEST_FIRST).limit(query.limit + 1)
     items = [
         documents.record(documents.key(each), each)
@@ -57,12 +57,12 @@ def search_rows(
     end_ms = None
     if query.is_filtered:
         statement, variables = selects.select_end(
-            every(query), include_redriven=include_redriven, rows_max=most
+            unfiltered(query), include_redriven=include_redriven, rows_max=most
         )
         for row in db.execute(statement, variables):
             end_ms = row["finished_at"]
     statement, variables = selects.select(
-        looked_at(query, end_ms), include_redriven=include_redriven, rows_max=query.limit + 1
+        bounded(query, end_ms), include_redriven=include_redriven, rows_max=query.limit + 1
     )
     found = [rows.record(rows.key(row), row) for row in db.execute(statement, variables)]
     return page_of(found, query.limit, end_ms)

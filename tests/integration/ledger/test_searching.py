@@ -9,7 +9,7 @@ import pytest
 
 from app.errors import InvalidTask
 from app.ledger import searches, searching, selects
-from app.ledger.paging import every
+from app.ledger.paging import unfiltered
 from app.ledger.records import About, ErrorInfo, RecordQuery
 from app.names import QueueName, TaskKey
 from app.state import FINISHED
@@ -360,7 +360,7 @@ async def test_a_search_walks_an_index_in_its_order(explain, name, include_redri
 @pytest.mark.parametrize("name", PLANNED)
 async def test_where_a_look_ends_is_read_from_an_index_alone(ledger, explain, name, kind):
     await explain(MAIL, False)
-    query = every(PLANNED[name])
+    query = unfiltered(PLANNED[name])
     if kind == "mongo":
         looked = searches.matching(query, include_redriven=False)
         times = ledger._records.find(looked, searches.TIME_ALONE).sort(searches.NEWEST_FIRST)
