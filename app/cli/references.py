@@ -47,9 +47,9 @@ def settings_page() -> str:
         "`app/settings.py`",
         "Variables of the environment, or of a file `.env` in the working directory. Every process"
         " reads them once, at its start, and stops with a sentence (exit 2) when one is out of its"
-        " range or contradicts another. A variable that begins with `LIFEBOAT_` and is none of these"
-        " is told at the start, with the nearest name. `_MS` are milliseconds, `LIMIT_*` what a"
-        " request may be.",
+        " range or contradicts another. A variable that begins with `LIFEBOAT_` and is none of"
+        " these is told at the start, with the nearest name. `_MS` are milliseconds, `LIMIT_*` what"
+        " a request may be.",
         table(("variable", "value", "default", "what it does"), rows),
     )
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +22,7 @@ from app.settings import load
 from app.stack.ownership import NotOursError, parts_of, take
 from app.stack.running import Running, end, living, wipe
 from app.stack.stack import Stack
-from app.stack.system import USUAL_HTTP_PORT, System
+from app.stack.system import System
 from app.stack.watch import watch
 
 GIVEN = {
@@ -86,7 +86,7 @@ async def _up(folder: Path, console: Console, *, detach: bool, sqlite: bool, jso
     if "LIFEBOAT_SQLITE_PATH" in os.environ:
         given.append("mongo")
     stack = Stack(folder, images=images_of(load()), mongo=not sqlite, given=given, detached=detach)
-    system = System(folder / "log", stack.environment(), api_port=USUAL_HTTP_PORT, detached=detach)
+    system = System(folder / "log", stack.environment(), usual_ports=True, detached=detach)
     try:
         for server in stack.servers:
             console.print(f"Starting {server.source} ...", soft_wrap=True)
@@ -99,11 +99,13 @@ async def _up(folder: Path, console: Console, *, detach: bool, sqlite: bool, jso
         await system.stop()
         await stack.stop()
         raise
+    health = {name: each.url for name, each in system.services.items() if name != "api"}
     if json:
         sys.stdout.write(orjson.dumps(running.document()).decode() + "\n")
         sys.stdout.flush()
+        console.print(*(f"{name}: {url}" for name, url in health.items()), soft_wrap=True)
     else:
-        _show(running, Console(highlight=False))
+        _show(running, health, Console(highlight=False))
     if detach:
         return
     try:
@@ -124,9 +126,11 @@ def _folder_named() -> Iterator[None]:
         raise typer.BadParameter(str(error), param_hint="--dir") from error
 
 
-def _show(running: Running, console: Console) -> None:
+def _show(running: Running, health: Mapping[str, str], console: Console) -> None:
     table = Table(show_header=False, box=None)
     document = running.document()
     for name in ("api", "redisUrl", "rabbitmqUrl", "rabbitmqManagementUrl", "mongoUrl", "dir"):
         table.add_row(name, str(document[name] or "-"))
+    for name, url in health.items():
+        table.add_row(name, f"{url}/metrics")
     console.print(table)

@@ -11,12 +11,12 @@ from typing import Final
 import aiohttp
 
 from app.health import PROCESS_HEADER
+from app.settings import Settings
 from app.stack.process import ChildProcess, StackError, free_port, is_free, together, until
 
 READY_WITHIN_MS: Final = 60_000
 PROBE_WITHIN_S: Final = 3.0
 HOST: Final = "127.0.0.1"
-USUAL_HTTP_PORT: Final = 8000
 COMMANDS: Final = {
     "api": ("serve", "LIFEBOAT_HTTP_PORT"),
     "worker": ("worker", "LIFEBOAT_WORKER_PORT"),
@@ -24,6 +24,11 @@ COMMANDS: Final = {
     "rehydrator": ("rehydrator", "LIFEBOAT_REHYDRATOR_PORT"),
 }
 """By name: the command of ``lifeboat``, and the variable of the port it answers on."""
+USUAL_PORTS: Final[Mapping[str, int]] = {
+    name: Settings.model_fields[variable.removeprefix("LIFEBOAT_").lower()].default
+    for name, (_, variable) in COMMANDS.items()
+}
+"""Where people, and their Prometheus, look first."""
 
 
 def names_of(workers: int) -> list[str]:
@@ -154,22 +159,22 @@ class System:
         environment: Mapping[str, str],
         *,
         workers: int = 1,
-        api_port: int | None = None,
+        usual_ports: bool = False,
         detached: bool = False,
         own: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         """``environment``: the ``LIFEBOAT_*`` variables they get beside this process's own.
 
         ``own``: by a process's name, those that it alone gets in their place.
-        ``api_port`` is where people expect the API; without one it is anywhere, so that systems
-        that run side by side never take each other's place.
+        ``usual_ports``: be where people look, if nobody else is; else they are anywhere, so that
+        systems that run side by side never take each other's place.
         """
         self.services = {
             name: Service(
                 name,
                 folder,
                 {**environment, **(own or {}).get(name, {})},
-                wished_port=api_port if name == "api" else None,
+                wished_port=USUAL_PORTS.get(name) if usual_ports else None,
                 detached=detached,
             )
             for name in names_of(workers)

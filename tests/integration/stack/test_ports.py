@@ -3,8 +3,9 @@
 import pytest
 from aiohttp import web
 
+from app.stack import system as stack_system
 from app.stack.process import free_port
-from app.stack.system import HOST, Service
+from app.stack.system import HOST, USUAL_PORTS, Service, System
 
 
 @pytest.fixture
@@ -42,6 +43,21 @@ async def test_another_port_is_taken_when_somebody_came_first(
         assert await service.is_ready()
     finally:
         await service.process.stop()
+
+
+def test_a_system_for_people_is_where_they_look_if_nobody_else_is(monkeypatch, tmp_path):
+    assert USUAL_PORTS == {"api": 8000, "worker": 9101, "mirror": 9102, "rehydrator": 9103}
+    monkeypatch.setattr(stack_system, "is_free", lambda port: port != USUAL_PORTS["mirror"])
+    monkeypatch.setenv("LIFEBOAT_WORKER_PORT", "9555")
+    services = System(tmp_path, {}, workers=2, usual_ports=True).services
+    ports = {name: each.port for name, each in services.items()}
+    assert (ports["api"], ports["worker"], ports["rehydrator"]) == (8000, 9555, 9103)
+    assert ports["mirror"] not in USUAL_PORTS.values()
+
+
+def test_other_systems_keep_away_from_there(tmp_path):
+    services = System(tmp_path, {}, workers=2).services
+    assert not {each.port for each in services.values()} & set(USUAL_PORTS.values())
 
 
 def test_no_port_is_told_twice_although_nobody_listens_yet():
