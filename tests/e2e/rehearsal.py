@@ -63,13 +63,13 @@ class Rehearsal(House):
 
     async def dies(self, process):
         """Wait until it did so by itself, as a rehearsal has it."""
-        await eventually(lambda: not process.running, within_s=30)
+        await eventually(lambda: not process.running, within_s=60)
         assert process.exit_code == 137, process.tail()
 
     def signal(self, process):
         os.kill(process.pid, signal.SIGTERM)
 
-    async def leaves(self, process, within_s=30):
+    async def leaves(self, process, within_s=60):
         """Wait until it ended in peace."""
         await eventually(lambda: not process.running, within_s=within_s)
         assert process.exit_code == 0, process.tail()

@@ -28,7 +28,7 @@ from tests.support.eventually import eventually
 NAME = QueueName(TENANT, QUEUE)
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.e2e.ring_processes"])
-WITHIN_S = 30
+WITHIN_S = 60
 DIED = 137
 
 

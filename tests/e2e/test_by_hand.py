@@ -102,18 +102,18 @@ def dashboard(stack, vhost):
 async def run(board, *arguments):
     """(exit code, document, stderr) of a command, which is the rehydrator's user."""
     process = board.lifeboat(*arguments, "--json")
-    out, errors = await asyncio.to_thread(process.communicate, timeout=90)
+    out, errors = await asyncio.to_thread(process.communicate, timeout=150)
     return process.returncode, json.loads(out) if out else None, errors
 
 
 async def test_the_users_carry_the_ring_its_fallback_and_the_commands(guarded, dashboard, vhost):
     board = guarded
-    code, flight, errors = await run(board, "canary", "--queue", "mail", "--timeout", "20s")
+    code, flight, errors = await run(board, "canary", "--queue", "mail", "--timeout", "60s")
     assert (code, flight["missing"]) == (0, None), (flight, errors)
 
     # What cannot be read goes to the quarantine, by the rehydrator's own hand.
     connection = await open_connection(board.stack.rabbitmq.vhost_url(vhost), "test")
-    deadline = asyncio.get_running_loop().time() + 5
+    deadline = asyncio.get_running_loop().time() + 30
     copy = copy_publication(envelope(queue="mail"), Origin(vhost, ""), 7)
     headers = {**copy.headers, "x-tenant": "default"}
     async with open_channel(connection) as channel:
@@ -124,7 +124,7 @@ async def test_the_users_carry_the_ring_its_fallback_and_the_commands(guarded, d
         _, found = await board.get("/v1/quarantine")
         return found["items"]
 
-    await eventually(quarantined, within_s=20)
+    await eventually(quarantined, within_s=60)
     (item,) = await quarantined()
     status, _ = await board.post(f"/v1/quarantine/{item['id']}/discard")
     assert status == 200
@@ -147,7 +147,7 @@ async def test_the_users_carry_the_ring_its_fallback_and_the_commands(guarded, d
     await board.stack.redis.start()
     for name in ("mirror", "rehydrator"):
         await board.service(name).start()
-    await eventually(lambda: succeeded(board, "away"), within_s=40)
+    await eventually(lambda: succeeded(board, "away"), within_s=60)
 
 
 async def succeeded(board, task_id):
@@ -162,9 +162,9 @@ async def test_a_task_is_recovered_with_nothing_but_the_dashboard(guarded, dashb
     async def both_mirrored():
         return await board.copies() == 2
 
-    await eventually(both_mirrored, within_s=30)
+    await eventually(both_mirrored, within_s=60)
     # All copies are unacked: the rehydrator holds them, and the operator sees none.
-    connection = await eventually(lambda: dashboard.connection_of("rehydrator-mail"), within_s=15)
+    connection = await eventually(lambda: dashboard.connection_of("rehydrator-mail"), within_s=60)
     path = f"/api/connections/{quote(connection, safe='')}"
     status, _ = await dashboard.ask(OPERATOR, "DELETE", path)
     assert status in (401, 403)
@@ -177,7 +177,7 @@ async def test_a_task_is_recovered_with_nothing_but_the_dashboard(guarded, dashb
         assert status == 200
         return found if len(found) == 2 else None
 
-    found = await eventually(ready, within_s=30)
+    found = await eventually(ready, within_s=60)
     (message,) = [m for m in found if m["properties"]["correlation_id"] == "a"]
     assert message["properties"]["headers"]["x-task-id"] == "a"
     async with (
@@ -192,8 +192,12 @@ async def test_a_task_is_recovered_with_nothing_but_the_dashboard(guarded, dashb
     _, task = await board.get("/v1/tasks/a?queue=mail")
     assert task["state"] == "scheduled"
     # The copy is still there: it was looked at, not taken.
-    status, found = await dashboard.get_messages(OPERATOR)
-    assert {m["properties"]["correlation_id"] for m in found} == {"a", "b"}
+
+    async def both_are_there():
+        _, found = await dashboard.get_messages(OPERATOR)
+        return {m["properties"]["correlation_id"] for m in found} == {"a", "b"}
+
+    await eventually(both_are_there)
 
     await may_not_destroy(dashboard)
 

@@ -9,9 +9,11 @@ from app.names import QueueName
 from tests.support.eventually import eventually
 
 LATE = {"delayMs": 600_000}
+SOON = "8s"
+"""All a canary of which a leg is missing is waited for; the others must be there by then."""
 
 
-async def run(board, *arguments, within_s=40):
+async def run(board, *arguments, within_s=150):
     """(exit code, document) of a command."""
     process = board.lifeboat(*arguments, "--json")
     out, errors = await asyncio.to_thread(process.communicate, timeout=within_s)
@@ -19,7 +21,7 @@ async def run(board, *arguments, within_s=40):
     return process.returncode, json.loads(out)
 
 
-async def fly(board, timeout="20s"):
+async def fly(board, timeout="60s"):
     board.environment["LIFEBOAT_API_URL"] = board.api
     code, flight = await run(board, "canary", "--queue", "mail", "--timeout", timeout)
     return code, flight, {each["leg"]: each["ms"] for each in flight["legs"]}
@@ -49,7 +51,7 @@ async def test_a_canary_tells_who_does_not_do_his_part(board):
     assert [found[each] for each in ("accepted", "mirrored", "retired", "missing")] == [1, 1, 1, 0]
 
     board.service("mirror").process.kill9()
-    code, flight, legs = await fly(board, "3s")
+    code, flight, legs = await fly(board, SOON)
     assert (code, flight["missing"]) == (1, "mirrored")
     assert legs["finished"] is not None
     assert "start `lifeboat mirror`" in flight["next"]
@@ -57,19 +59,19 @@ async def test_a_canary_tells_who_does_not_do_his_part(board):
     assert (found["accepted"] - found["mirrored"], found["lost"]) == (1, 0)
 
     await board.service("mirror").start()
-    await eventually(lambda: covered(board), within_s=20)
+    await eventually(lambda: covered(board), within_s=60)
     board.service("rehydrator").process.kill9()
-    code, flight, legs = await fly(board, "3s")
+    code, flight, legs = await fly(board, SOON)
     assert (code, flight["missing"]) == (1, "retired")
     assert legs["mirrored"] is not None
     assert "lifeboat.mirror.mail" in flight["next"]
 
     board.service("worker").process.kill9()
-    code, flight, legs = await fly(board, "3s")
+    code, flight, legs = await fly(board, SOON)
     assert (code, flight["missing"]) == (1, "finished")
     assert legs["mirrored"] is not None
     # Nobody must find it in his queue afterwards.
-    await eventually(lambda: is_empty(board), within_s=20)
+    await eventually(lambda: is_empty(board), within_s=60)
 
 
 async def test_a_journal_entry_that_is_lost_is_missing_until_it_is_repaired(board):
@@ -91,17 +93,17 @@ async def test_a_journal_entry_that_is_lost_is_missing_until_it_is_repaired(boar
         _, queue = await board.get("/v1/queues/mail")
         return queue["unmirroredTasks"] == 0
 
-    await eventually(caught_up, within_s=30)
+    await eventually(caught_up, within_s=60)
     found = await coverage(board)
     sums = [found[each] for each in ("accepted", "mirrored", "waiting", "missing", "lost")]
     assert sums == [4, 3, 0, 1, 1]
     assert sorted(each["missing"] for each in found["minutes"])[-2:] == [0, 1]
 
-    code, report = await run(board, "reconcile", "--queue", "mail", "--repair", within_s=90)
+    code, report = await run(board, "reconcile", "--queue", "mail", "--repair", within_s=150)
     assert code == 0, report
     assert [(e["name"], e["taskId"]) for e in report["findings"]] == [("LIVE_NOT_MIRRORED", "b")]
 
     async def mended():
         return (await coverage(board))["missing"] == 0
 
-    await eventually(mended, within_s=20)
+    await eventually(mended, within_s=60)

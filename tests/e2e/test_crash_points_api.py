@@ -138,11 +138,11 @@ async def test_when_a_copy_is_taken_out_of_the_quarantine(rehearsal, point):
     rehearsal.ids = rehearsal.ids[:1]
     (task_id,) = rehearsal.ids
     await rehearsal.spoil(task_id)
-    (copy,) = await eventually(lambda: rehearsal.quarantined(task_id), within_s=30)
+    (copy,) = await eventually(lambda: rehearsal.quarantined(task_id), within_s=60)
     path = f"/quarantine/{copy.id}/requeue"
     await rehearsal.kills(await doomed(rehearsal, point), path)
     status, receipt = await rehearsal.post(path)
     assert (status, receipt["disposition"]) == (200, "duplicate")
     await rehearsal.end()
     assert rehearsal.each_once()
-    await eventually(lambda: rehearsal.set_aside_are(0), within_s=30, every_s=0.2)
+    await eventually(lambda: rehearsal.set_aside_are(0), within_s=60, every_s=0.2)

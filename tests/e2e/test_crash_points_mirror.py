@@ -50,7 +50,7 @@ async def test_at_every_point_of_a_copy(rehearsal, point):
     journaled = await rehearsal.redis.redis.xlen(rehearsal.keys.journal)
     assert journaled == (0 if point == "mirror.after_trim" else len(rehearsal.ids))
     if point in ("mirror.after_publish", "mirror.after_confirm", "mirror.after_trim"):
-        await eventually(lambda: rehearsal.copies_are(len(rehearsal.ids)), within_s=30, every_s=0.2)
+        await eventually(lambda: rehearsal.copies_are(len(rehearsal.ids)), within_s=60, every_s=0.2)
     await all_are_mirrored(rehearsal)
 
 

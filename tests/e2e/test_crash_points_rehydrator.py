@@ -97,7 +97,7 @@ async def seen(rehearsal):
         journal = marks.streams.get(JOURNAL) if marks and marks.token == token else None
         return journal is not None and journal.added == added
 
-    await eventually(noted, within_s=30)
+    await eventually(noted, within_s=60)
     rehydrator.kill9()
 
 
@@ -152,7 +152,7 @@ async def test_at_a_quarantine(rehearsal):
     (copy,) = await rehearsal.quarantined(task_id)
     assert (await rehearsal.post(f"/quarantine/{copy.id}/discard"))[0] == 200
     keeper = rehearsal.ring.start("rehydrator")
-    await eventually(lambda: rehearsal.set_aside_are(0), within_s=30, every_s=0.2)
+    await eventually(lambda: rehearsal.set_aside_are(0), within_s=60, every_s=0.2)
     keeper.kill9()
 
 
@@ -168,6 +168,6 @@ async def test_when_it_took_a_run_that_was_asked_for(rehearsal):
     async def complete():
         return (await rehearsal.ledger.get_rehydration(run["id"])).state == "complete"
 
-    await eventually(complete, within_s=30, every_s=0.2)
+    await eventually(complete, within_s=60, every_s=0.2)
     rehydrator.kill9()
     await all_end_well(rehearsal)

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 
-@pytest.mark.timeout(450)
+@pytest.mark.timeout(630)
 def test_faults_of_every_kind_lose_nothing(tmp_path):
     done = subprocess.run(
         [
@@ -17,7 +17,7 @@ def test_faults_of_every_kind_lose_nothing(tmp_path):
         check=False,
         capture_output=True,
         text=True,
-        timeout=420,
+        timeout=600,
     )
     assert done.stdout, done.stderr
     document = json.loads(done.stdout)

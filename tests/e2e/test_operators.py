@@ -48,7 +48,7 @@ async def test_what_was_done_holds_after_a_wipe(board):
     async def all_dead():
         return len(await ids(board, "/v1/queues/mail/dead")) == 3
 
-    await eventually(all_dead, within_s=30)
+    await eventually(all_dead, within_s=60)
     assert (await act(board, "/v1/tasks/cancelled/cancel?queue=mail"))["state"] == "cancelled"
     discarded = await act(board, "/v1/queues/mail/dead/discard", {"ids": ["dead-1"]})
     assert discarded == {"matched": 1, "done": 1}
@@ -75,11 +75,11 @@ async def test_what_was_done_holds_after_a_wipe(board):
     assert board.arrivals() == []
 
     await act(board, "/v1/queues/mail/unpause")
-    await eventually(lambda: is_in(board, "dead-2", "succeeded"), within_s=30)
+    await eventually(lambda: is_in(board, "dead-2", "succeeded"), within_s=60)
     assert board.arrivals() == ["dead-2"]
     cleared = await act(board, "/v1/queues/mail/clear", {"confirm": "mail"})
     assert cleared == {"cancelled": 1}
-    await eventually(lambda: no_copies(board), within_s=30)
+    await eventually(lambda: no_copies(board), within_s=60)
 
 
 async def is_in(board, task_id, state):
@@ -92,7 +92,7 @@ async def no_copies(board):
 
 async def test_tasks_that_came_while_redis_was_away_run_when_it_is_back(board):
     await board.submit(board.delivery("before"))
-    await eventually(lambda: is_in(board, "before", "succeeded"), within_s=30)
+    await eventually(lambda: is_in(board, "before", "succeeded"), within_s=60)
     board.stack.redis.kill9()
     names = [f"away-{n}" for n in range(20)]
     receipts = await board.submit(*(board.delivery(each) for each in names))
@@ -104,4 +104,4 @@ async def test_tasks_that_came_while_redis_was_away_run_when_it_is_back(board):
         return sorted(board.arrivals()) == sorted(["before", *names])
 
     await eventually(all_ran, within_s=60)
-    await eventually(lambda: no_copies(board), within_s=30)
+    await eventually(lambda: no_copies(board), within_s=60)

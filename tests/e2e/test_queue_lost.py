@@ -23,7 +23,7 @@ async def delete_queue(board):
 
 async def command(board, *arguments):
     process = board.lifeboat(*arguments, "--json")
-    out, errors = await asyncio.to_thread(process.communicate, timeout=90)
+    out, errors = await asyncio.to_thread(process.communicate, timeout=150)
     assert out, errors
     return process.returncode, json.loads(out)
 
@@ -54,7 +54,7 @@ async def test_after_remirror_a_wipe_of_redis_loses_nothing(board):
     assert report["seen"] >= 60
 
     await board.wipe_redis()
-    await eventually(lambda: succeeded(board, [*waiting, *made]), within_s=80, every_s=0.5)
+    await eventually(lambda: succeeded(board, [*waiting, *made]), within_s=120, every_s=0.5)
     assert set(board.arrivals()) == {*waiting, *made}
 
     code, found = await command(board, "reconcile")

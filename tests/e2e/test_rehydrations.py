@@ -22,14 +22,15 @@ async def test_a_run_asked_for_over_http_accounts_for_every_copy(board):
     board.service("worker").process.kill9()
     ids = [f"h-{n}" for n in range(20)]
     await board.submit(*(board.delivery(each) for each in ids))
+    await board.all_mirrored()
     status, location, run = await ask(board, queue="mail")
     assert (status, run["state"]) == (202, "requested")
-    done = await eventually(lambda: ended(board, location), within_s=40, every_s=0.3)
+    done = await eventually(lambda: ended(board, location), within_s=90, every_s=0.3)
     assert (done["state"], done["problems"]) == ("complete", [])
     assert (done["seen"], done["present"] + done["restored"]) == (20, 20)
 
     await board.service("worker").start()
-    await eventually(lambda: all_arrived(board, ids), within_s=30)
+    await eventually(lambda: all_arrived(board, ids), within_s=60)
     assert sorted(board.arrivals()) == sorted(ids)
 
 
@@ -42,6 +43,6 @@ async def test_without_a_rehydrator_the_run_says_so(board):
     _, location, _ = await ask(board)
     refused, _, problem = await ask(board)
     assert (refused, problem["code"]) == (409, "rehydration_running")
-    done = await eventually(lambda: ended(board, location), within_s=40, every_s=0.5)
+    done = await eventually(lambda: ended(board, location), within_s=90, every_s=0.5)
     assert done["state"] == "failed"
     assert "No rehydrator took it" in done["problems"][0]

@@ -14,11 +14,11 @@ async def test_a_task_goes_from_http_to_its_result_and_its_copy_is_let_go(board)
     (receipt,) = await board.submit(board.delivery("a-1", durability="mirrored"))
     assert receipt["durability"] == {"requested": "mirrored", "reached": "mirrored"}
     assert receipt["degraded"] is False
-    status, task = await board.get("/v1/tasks/a-1?queue=mail&wait=20")
+    status, task = await board.get("/v1/tasks/a-1?queue=mail&wait=60")
     assert (status, task["state"], task["attempt"]) == (200, "succeeded", 1)
     assert task["result"]["status"] == 200
     assert board.arrivals() == ["a-1"]
-    await eventually(lambda: no_copies(board), within_s=20)
+    await eventually(lambda: no_copies(board), within_s=60)
 
 
 async def no_copies(board):
@@ -40,16 +40,16 @@ async def test_what_redis_lost_is_brought_back_once_and_runs(board):
 
     await board.service("worker").start()
     await board.service("rehydrator").start()
-    await eventually(lambda: finished(board, ids), within_s=30, every_s=0.3)
+    await eventually(lambda: finished(board, ids), within_s=60, every_s=0.3)
     assert sorted(board.arrivals()) == sorted(ids)
-    await eventually(lambda: no_copies(board), within_s=20)
+    await eventually(lambda: no_copies(board), within_s=60)
 
 
 async def test_finished_tasks_do_not_come_back(board):
     board.service("rehydrator").process.kill9()
     ids = [f"f-{n}" for n in range(20)]
     await board.submit(*(board.delivery(each) for each in ids))
-    await eventually(lambda: finished(board, ids), within_s=30, every_s=0.3)
+    await eventually(lambda: finished(board, ids), within_s=60, every_s=0.3)
 
     await board.wipe_redis()
     code, report = await board.rehydrate()
@@ -63,7 +63,7 @@ async def test_the_service_brings_the_work_back_without_anyone(board):
     await board.submit(*(board.delivery(each) for each in ids))
     await board.wipe_redis()
     await board.service("worker").start()
-    await eventually(lambda: finished(board, ids), within_s=40, every_s=0.3)
+    await eventually(lambda: finished(board, ids), within_s=60, every_s=0.3)
     assert sorted(board.arrivals()) == sorted(ids)
 
 
@@ -74,8 +74,8 @@ async def test_a_rehydrate_killed_half_way_is_completed_by_the_next(board):
     await board.submit(*(board.delivery(each) for each in ids))
     await board.wipe_redis()
 
-    first = board.lifeboat("rehydrate", "--json", "--rate", "20")
-    await eventually(lambda: some_restored(board), within_s=30)
+    first = board.lifeboat("rehydrate", "--json", "--rate", "4")
+    await eventually(lambda: some_restored(board), within_s=60)
     first.kill()
     await asyncio.to_thread(first.wait)
 
@@ -92,12 +92,12 @@ async def some_restored(board):
 
 async def test_a_worker_killed_in_mid_run_loses_nothing(board):
     slow = {**board.delivery("slow-1")}
-    slow["payload"] = {**slow["payload"], "url": f"{board.receiver_url}?slow_ms=1000"}
+    slow["payload"] = {**slow["payload"], "url": f"{board.receiver_url}?slow_ms=5000"}
     await board.submit(slow)
-    await eventually(lambda: is_running(board, "slow-1"), within_s=20)
+    await eventually(lambda: is_running(board, "slow-1"), within_s=60)
     board.service("worker").process.kill9()
     await board.service("worker").start()
-    status, task = await board.get("/v1/tasks/slow-1?queue=mail&wait=30")
+    status, task = await board.get("/v1/tasks/slow-1?queue=mail&wait=60")
     assert (status, task["state"]) == (200, "succeeded")
     assert task["attempt"] == 2
 

@@ -29,13 +29,13 @@ async def test_processes_wait_for_a_server_and_start_working_when_it_comes(
         for name in NEEDS[away]:
             log = tmp_path / "log" / f"{name}.log"
             sentence = f"Waiting for {'the ' if away == 'mongo' else ''}{WORDS[away]}"
-            await eventually(lambda log=log, s=sentence: s in log.read_text(), within_s=30)
+            await eventually(lambda log=log, s=sentence: s in log.read_text(), within_s=60)
         assert all(service.process.running for service in system.services.values())
         await server.start()
         for service in system.services.values():
-            await until(service.is_ready, 40_000, f"{service.name} to be ready")
+            await until(service.is_ready, 90_000, f"{service.name} to be ready")
         await board.submit(board.delivery("a-1"))
-        status, task = await board.get("/v1/tasks/a-1?queue=mail&wait=30")
+        status, task = await board.get("/v1/tasks/a-1?queue=mail&wait=60")
         assert (status, task["state"]) == (200, "succeeded")
     finally:
         for service in system.services.values():

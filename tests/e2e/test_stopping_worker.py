@@ -18,12 +18,12 @@ async def rehearsal(redis_url, env_name, tmp_path):
 
 
 async def all_run(rehearsal, ids=IDS):
-    await eventually(lambda: {each for each, _, _ in rehearsal.noted} == set(ids), within_s=30)
+    await eventually(lambda: {each for each, _, _ in rehearsal.noted} == set(ids), within_s=60)
 
 
 async def test_within_the_grace_running_tasks_end_and_the_process_exits_with_0(rehearsal):
     await rehearsal.submit(*(rehearsal.task(each, takes_s=1) for each in IDS))
-    process = rehearsal.process(grace_ms=LONG_MS)
+    process = rehearsal.process(grace_ms=LONG_MS, lease_ms=LONG_MS)
     await all_run(rehearsal)
     rehearsal.signal(process)
     await rehearsal.leaves(process)
@@ -40,7 +40,7 @@ async def test_what_is_given_back_runs_elsewhere_at_once_and_nothing_is_used_up(
     rehearsal.process(lease_ms=3_600_000)
     rehearsal.signal(process)
     await rehearsal.leaves(process)
-    await eventually(lambda: len(rehearsal.noted) == 2 * len(IDS), within_s=15)
+    await eventually(lambda: len(rehearsal.noted) == 2 * len(IDS), within_s=60)
     assert set(rehearsal.noted) == {(each, 1, 1) for each in IDS}
     for each in IDS:
         record = await rehearsal.record(each)
@@ -55,7 +55,7 @@ async def test_a_second_signal_hurries_and_still_gives_back(rehearsal):
     await eventually(lambda: "Stopping" in process.tail())
     assert process.running
     rehearsal.signal(process)
-    await rehearsal.leaves(process, within_s=20)
+    await rehearsal.leaves(process, within_s=60)
     assert [await rehearsal.state(each) for each in IDS] == ["queued"] * len(IDS)
     assert [(await rehearsal.fields(each))["attempt"] for each in IDS] == ["0"] * len(IDS)
 
@@ -65,5 +65,5 @@ async def test_a_thread_that_does_not_end_holds_up_no_process(rehearsal):
     process = rehearsal.process(grace_ms=0)
     await all_run(rehearsal, ["a"])
     rehearsal.signal(process)
-    await rehearsal.leaves(process, within_s=20)
+    await rehearsal.leaves(process, within_s=60)
     assert await rehearsal.state("a") == "queued"

@@ -17,7 +17,7 @@ def lifeboat(*arguments, **environment):
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=180,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -37,7 +37,7 @@ async def test_up_gives_a_system_that_down_ends(tmp_path):
             async with session.post(f"{running['api']}/v1/tasks", json=body) as response:
                 receipt = await response.json()
                 assert response.status == 202, receipt
-            url = f"{running['api']}/v1/tasks/{receipt['taskId']}?wait=20"
+            url = f"{running['api']}/v1/tasks/{receipt['taskId']}?wait=60"
             async with session.get(url) as response:
                 task = await response.json()
         assert task["tenant"] == "acme"

@@ -37,7 +37,7 @@ async def test_it_stops_the_mirror_and_whoever_rehydrates(
         for process in stopping:
             process.start()
         for process in stopping:
-            await eventually(lambda process=process: not process.running, within_s=40)
+            await eventually(lambda process=process: not process.running, within_s=60)
             assert process.exit_code == 1
             assert f"{mirror_queue('mail')} exists with other arguments" in process.log.read_text()
             assert words in process.log.read_text()
