@@ -4,6 +4,8 @@ Live: the process's loops run. Ready: the stores it needs answer.
 """
 
 import asyncio
+import errno
+import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
@@ -14,7 +16,11 @@ from aiohttp import web
 from app.errors import SettingsError, Unavailable
 from app.metrics import CONTENT_TYPE, Metrics
 
+log = logging.getLogger(__name__)
+
 CHECK_WITHIN_S: Final = 2.0
+AGAIN_S: Final = 1.0
+"""Between two tries to get a port that is taken."""
 OK: Final = "ok"
 PROCESS_HEADER: Final = "X-Lifeboat-Pid"
 """In an answer of ``/readyz``: the id of the process that gave it."""
@@ -46,8 +52,12 @@ async def serve_health(
     checks: Mapping[str, Check],
     metrics: Metrics,
     live: Callable[[], bool] = lambda: True,
+    patient: bool = False,
 ) -> None:
     """Serve until cancelled; port 0 serves nothing.
+
+    ``patient``: where somebody else has the port, say so and serve once it is free. For the usual
+    port, which nobody has named: a second process on a machine works all the same.
 
     Raises:
         SettingsError: somebody else has the port.
@@ -76,14 +86,29 @@ async def serve_health(
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        await _listen(runner, host, port, patient=patient)
         await asyncio.Event().wait()
-    except OSError as error:
-        raise SettingsError(
-            f"The health port {host}:{port} is taken ({error.strerror}); set another or 0 (none)."
-        ) from error
     finally:
         await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int, *, patient: bool) -> None:
+    tries = 0
+    while True:
+        site = web.TCPSite(runner, host, port)
+        try:
+            await site.start()
+        except OSError as error:
+            taken = f"The health port {host}:{port} is taken ({error.strerror})"
+            if not patient or error.errno != errno.EADDRINUSE:
+                raise SettingsError(f"{taken}; set another or 0 (none).") from error
+            if not tries:
+                log.warning("%s: no metrics until it is free. Set another, or 0 for none.", taken)
+            tries += 1
+            await site.stop()
+            await asyncio.sleep(AGAIN_S)
+        else:
+            return
 
 
 def who_answers() -> dict[str, str]:

@@ -46,7 +46,11 @@ async def run_mirror(settings: Settings, *, queue: str | None = None) -> None:
         }
         await run_until_stopped(
             serve_health(
-                settings.http_host, settings.mirror_port, checks=checks, metrics=servers.metrics
+                settings.http_host,
+                settings.mirror_port,
+                checks=checks,
+                metrics=servers.metrics,
+                patient="mirror_port" not in settings.model_fields_set,
             ),
             _mirror(servers, queue),
         )

@@ -38,6 +38,7 @@ async def run_rehydrator(settings: Settings, *, queue: str | None = None) -> Non
                 settings.rehydrator_port,
                 checks=checks,
                 metrics=stores.metrics,
+                patient="rehydrator_port" not in settings.model_fields_set,
             ),
             _serve(stores, topology, queue),
         )

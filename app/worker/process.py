@@ -76,6 +76,7 @@ async def run_worker(
                     checks={"redis": redis.ping, "ledger": ledger.ping, "spool": spool},
                     metrics=metrics,
                     live=lambda: all(worker.is_live for worker in working),
+                    patient="worker_port" not in settings.model_fields_set,
                 ),
                 work(),
                 hurry=hurry,

@@ -131,6 +131,39 @@ async def test_a_taken_port_is_a_wrong_setting(house):
             await serve_health(HOST, house.port, checks={}, metrics=Metrics())
 
 
+async def test_a_taken_port_that_nobody_named_is_waited_for(monkeypatch, caplog):
+    monkeypatch.setattr(health, "AGAIN_S", 0.05)
+    port = free_port()
+
+    async def serve(name):
+        async def check():
+            raise Unavailable("redis", name)
+
+        checks = {"redis": check}
+        await serve_health(HOST, port, checks=checks, metrics=Metrics(), patient=True)
+
+    async def answers():
+        house = House()
+        house.port = port
+        try:
+            return (await house.get("/readyz"))[2]
+        except aiohttp.ClientConnectorError:
+            return b""
+
+    async def answered_by(name):
+        return name.encode() in await answers()
+
+    first = asyncio.create_task(serve("first"))
+    await eventually(lambda: answered_by("first"))
+    second = asyncio.create_task(serve("second"))
+    await eventually(lambda: f"{HOST}:{port} is taken" in caplog.text)
+    assert await answered_by("first")
+    await cancel(first)
+    await eventually(lambda: answered_by("second"))
+    await cancel(second)
+    assert caplog.text.count("is taken") == 1
+
+
 async def test_port_0_serves_nothing_until_cancelled():
     before = len(asyncio.all_tasks())
     task = asyncio.create_task(serve_health(HOST, 0, checks={}, metrics=Metrics()))
