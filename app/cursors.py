@@ -41,6 +41,14 @@ def no_cursor() -> InvalidTask:
     )
 
 
+def page_and_cursor(
+    found: Sequence[T], limit: int, place: Callable[[T], tuple[str | int, ...]]
+) -> tuple[list[T], str | None]:
+    """The first ``limit`` of ``found``, and the next page's cursor where it is longer than that."""
+    page = list(found[:limit])
+    return page, write_cursor(*place(page[-1])) if len(found) > limit else None
+
+
 def page_by_name(
     items: Sequence[T], name: Callable[[T], str], cursor: str | None, limit: int
 ) -> tuple[list[T], str | None]:
@@ -53,8 +61,7 @@ def page_by_name(
     """
     after = "" if cursor is None else _name(cursor)
     ahead = [each for each in items if name(each) > after]
-    page = ahead[:limit]
-    return page, write_cursor(name(page[-1])) if len(ahead) > limit else None
+    return page_and_cursor(ahead, limit, lambda each: (name(each),))
 
 
 def _name(cursor: str) -> str:

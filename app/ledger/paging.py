@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from app.cursors import no_cursor, read_cursor, write_cursor
+from app.cursors import no_cursor, page_and_cursor, read_cursor, write_cursor
 from app.ledger.records import LedgerRecord, Page, RecordQuery
 
 LOOKED_AT: Final = 20_000
@@ -50,11 +50,11 @@ def page_of(found: list[LedgerRecord], limit: int, end_ms: int | None) -> Page:
 
     ``end_ms``: see ``bounded``.
     """
-    items = found[:limit]
-    if len(found) > limit:
-        return Page(items, write_cursor(*_place(items[-1])))
-    # No id comes before an empty one: what was at that very time was looked at.
-    return Page(items, None if end_ms is None else write_cursor(end_ms, ""))
+    items, cursor = page_and_cursor(found, limit, _place)
+    if cursor is None and end_ms is not None:
+        # No id comes before an empty one: what was at that very time was looked at.
+        cursor = write_cursor(end_ms, "")
+    return Page(items, cursor)
 
 
 def place_of(cursor: str | None) -> Place | None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from app.clock import now_ms
 from app.crashing import CrashPoints
-from app.cursors import write_cursor
+from app.cursors import page_and_cursor
 from app.errors import StateConflict, TaskNotFound
 from app.ledger.paging import place_of
 from app.ledger.records import QuarantineRecord
@@ -59,10 +59,8 @@ class Quarantine:
         records = await self._ledger.quarantined(
             limit + 1, tenants=(NOBODY, self._tenant), after=place_of(cursor)
         )
-        shown = records[:limit]
-        more = len(records) > limit
-        after = write_cursor(shown[-1].at_ms, shown[-1].id) if more else None
-        return [quarantined_copy(each) for each in shown], after
+        page, after = page_and_cursor(records, limit, lambda each: (each.at_ms, each.id))
+        return [quarantined_copy(each) for each in page], after
 
     async def requeue(self, id: str, judge: Callable[[bytes], Prepared]) -> Receipt:
         """Accept the envelope of a copy, unchanged; ``judge`` reads it as a submit.

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from app.amqp.declare import has_mirror_queue
 from app.clock import now_ms
-from app.cursors import write_cursor
+from app.cursors import page_and_cursor
 from app.errors import RehydrationRunning, TaskNotFound
 from app.ledger.paging import Place, place_of
 from app.ledger.records import RehydrationRecord
@@ -106,9 +106,7 @@ class Rehydrations:
             Unavailable: the ledger is away.
         """
         found = await self._latest(limit + 1, place_of(cursor))
-        page = found[:limit]
-        more = len(found) > limit
-        after = write_cursor(page[-1].started_at_ms, page[-1].id) if more else None
+        page, after = page_and_cursor(found, limit, lambda each: (each.started_at_ms, each.id))
         return [shown(each) for each in page], after
 
     async def get(self, id: str) -> dict[str, Any] | None:
