@@ -5,7 +5,7 @@ has it.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from app.broker.intake import Sighting
@@ -58,7 +58,8 @@ class Listing:
             if part == FINISHED_PART:
                 items, inner = await self._finished(name, state, type, inner, room)
             else:
-                items, inner = await self._open(name, TaskState(part), type, inner, room)
+                wanted = frozenset({state}) if state else OPEN
+                items, inner = await self._open(name, TaskState(part), wanted, type, inner, room)
             found += items
             if not inner:
                 place = parts.index(part) + 1
@@ -70,12 +71,19 @@ class Listing:
         return found, write_cursor(part, inner)
 
     async def _open(
-        self, name: QueueName, state: TaskState, type: str | None, cursor: str, limit: int
+        self,
+        name: QueueName,
+        part: TaskState,
+        wanted: Collection[TaskState],
+        type: str | None,
+        cursor: str,
+        limit: int,
     ) -> tuple[list[Shown], str]:
         """Up to ``limit`` tasks, and the cursor behind what was looked at."""
         size = limit if type is None else max(limit, LOOKED_AT)
         while True:
-            found, after = await self._look(name, state, type, cursor, size)
+            looked, after = await self._look(name, part, cursor, size)
+            found = [each for each in looked if _is_wanted(each[1], wanted, type)]
             if len(found) <= limit:
                 break
             # Only what was looked at as a whole has a cursor behind it.
@@ -84,24 +92,18 @@ class Listing:
         return [open_task(key, seen, records.get(key)) for key, seen in found], after
 
     async def _look(
-        self, name: QueueName, state: TaskState, type: str | None, cursor: str, size: int
+        self, name: QueueName, part: TaskState, cursor: str, size: int
     ) -> tuple[list[tuple[TaskKey, Sighting]], str]:
-        """Of ``size`` tasks those of the type that are still open, and the cursor behind all."""
+        """Of the next ``size`` tasks those that are still there, and the cursor behind all."""
         queue = self._queue_of(name)
 
         async def call(token: str) -> tuple[list[str], list[Sighting | None], str]:
-            ids, after = await queue.intake.list_open(token, state, cursor, size)
+            ids, after = await queue.intake.list_open(token, part, cursor, size)
             return ids, await queue.intake.look(token, ids) if ids else [], after
 
         ids, sightings, after = await queue.under_token(call)
-        here = [
-            (name.task(task_id), seen)
-            for task_id, seen in zip(ids, sightings, strict=True)
-            if seen and seen.envelope and seen.fields.get("state") in OPEN
-        ]
-        if type is not None:
-            here = [(key, seen) for key, seen in here if decode(seen.envelope or b"").type == type]
-        return here, after
+        found = zip(ids, sightings, strict=True)
+        return [(name.task(task_id), seen) for task_id, seen in found if seen], after
 
     async def _records(
         self, found: Sequence[tuple[TaskKey, Sighting]]
@@ -134,9 +136,20 @@ class Listing:
         return shown, page.cursor or ""
 
 
+def _is_wanted(seen: Sighting, states: Collection[TaskState], type: str | None) -> bool:
+    return (
+        bool(seen.envelope)
+        and seen.fields.get("state") in states
+        and (type is None or decode(seen.envelope or b"").type == type)
+    )
+
+
 def _parts(state: TaskState | None) -> tuple[str, ...]:
     if state is None:
         return (*map(str, ORDER), FINISHED_PART)
+    if state is TaskState.QUEUED:
+        # A worker may have it already, and not have started it.
+        return (str(state), str(TaskState.RUNNING))
     return (FINISHED_PART,) if state in FINISHED else (str(state),)
 
 

@@ -70,6 +70,8 @@ class Queues:
         """A page of a queue's tasks: the open ones, then the finished ones, the latest first.
 
         A page may be short, or empty, before the end: only a null cursor says that it is the last.
+        Tasks move on meanwhile: one may come twice, and one whose state changes between two pages,
+        or that no worker at hand knows how to run, not at all where a state is wanted.
         """
         async with within(self._look_within_s):
             with known_queue():

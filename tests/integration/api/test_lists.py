@@ -168,3 +168,23 @@ async def test_a_type_that_few_tasks_have_is_found_in_few_pages(api, limit):
     assert sorted(found) == [("r0", "queued"), ("r1", "scheduled"), ("r2", "scheduled")]
     assert max(sizes) <= limit
     assert len(sizes) <= 6
+
+
+async def test_a_task_that_a_worker_holds_and_has_not_started_is_queued(api, stores):
+    for task_id in ("held", "started", "waits"):
+        await api.submit(taskId=task_id)
+    held, started = (await stores.delivery().fetch(await stores.token(), "w1", 2)).entries
+    assert (held.task_id, (await stores.start(started)).verdict) == ("held", "run")
+    assert sorted((await walk(api, "state=queued"))[0]) == [("held", "queued"), ("waits", "queued")]
+    assert (await walk(api, "state=running"))[0] == [("started", "running")]
+    assert len((await walk(api))[0]) == 3
+
+
+async def test_what_is_given_back_for_a_while_is_not_scheduled(api, stores):
+    await api.submit(taskId="later", delayMs=3_600_000)
+    await api.submit(taskId="unknown")
+    delivery, token = stores.delivery(), await stores.token()
+    entries = (await delivery.fetch(token, "w1", 1)).entries
+    await delivery.give_back_later(token, "w1", entries, 60_000)
+    assert (await walk(api, "state=scheduled"))[0] == [("later", "scheduled")]
+    assert sorted((await walk(api))[0]) == [("later", "scheduled"), ("unknown", "queued")]
