@@ -91,6 +91,9 @@ def rehydrate_command(
         raise _stop(str(error), REFUSED, as_json=as_json) from error
     except LifeboatError as error:
         raise _stop(str(error), FAILED, as_json=as_json) from error
+    if request.filtered and not report.seen and report.state == "complete":
+        # A misspelt name must not look like work that was done.
+        sys.stderr.write("No copy is what --tenant, --since and --task ask for.\n")
     _show(report, as_json=as_json)
     raise typer.Exit(exit_code(report, detailed=detailed_exitcode))
 

@@ -366,6 +366,16 @@ async def test_stopping_the_run_gives_everything_back(world):
     assert report.seen == 50
 
 
+async def test_that_nothing_is_what_was_asked_for_is_told(world):
+    await world.copy(envelope("a"))
+    code, out, errors = await command(world, "--task", "b", "--json")
+    assert (code, orjson.loads(out)["seen"]) == (0, 0)
+    assert "No copy is what --tenant, --since and --task ask for." in errors
+    code, out, errors = await command(world, "--task", "a", "--json")
+    assert (code, orjson.loads(out)["restored"]) == (0, 1)
+    assert "No copy" not in errors
+
+
 @pytest.mark.parametrize("queue", ["nowhere", "No Queue!", "x" * 64])
 async def test_a_queue_that_does_not_exist_is_not_made(world, queue):
     with pytest.raises(UnknownQueue):
