@@ -1,6 +1,6 @@
 """What a rehydrator reads of a message's properties, out of its content header. Pure.
 
-pamqp takes ten times as long as the walk here, and the walk five times as long as what most headers
+A walk from field to field, pamqp's or the one here, takes ten times as long as what most headers
 need: the copies of one queue look alike, and most of what they say is the same. So a header is cut
 as one that came before was; where the pieces that should be alike are, byte by byte, its few own
 values are where they were there, and the others what they were there. The tests compare each value
@@ -43,10 +43,9 @@ SHARED: Final = frozenset(
     {"x-env", "x-generation", "x-ledger", "x-queue", "x-run", "x-schema", "x-tenant"}
 )
 """Headers of which few values are seen in one queue; so it is with the type."""
-SHAPES_A_LENGTH: Final = 4
+SHAPES_A_LENGTH: Final = 8
 REMEMBERED: Final = 1_024
 """Likenesses, over all shapes."""
-
 
 # A call of the class costs twice as much.
 _new: Final = tuple.__new__
