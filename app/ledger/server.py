@@ -5,6 +5,7 @@ Asked beside the ledger, over a connection of its own: no other caller needs it.
 
 import asyncio
 import sqlite3
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -71,7 +72,8 @@ async def _read_mongo(url: str, timeout_ms: int) -> LedgerFacts:
         async with asyncio.timeout(2 * timeout_ms / 1_000):
             build = await client.admin.command("buildInfo")
             hello = await client.admin.command("hello")
-            online = await _online(client)
+            members = (*hello.get("hosts", ()), *hello.get("passives", ()))
+            online = await _online(client, members)
             why_not = await _try_write(client, timeout_ms)
     except ServerSelectionTimeoutError as error:
         raise Unavailable("ledger", _no_primary(client) or reason_of(error)[:200]) from error
@@ -83,7 +85,7 @@ async def _read_mongo(url: str, timeout_ms: int) -> LedgerFacts:
     return LedgerFacts(
         kind="mongodb",
         version=str(build["version"]),
-        members=len((*hello.get("hosts", ()), *hello.get("passives", ()))),
+        members=len(members),
         durable=not why_not,
         why_not=why_not,
         now_ms=round(told.timestamp() * 1_000),
@@ -92,13 +94,15 @@ async def _read_mongo(url: str, timeout_ms: int) -> LedgerFacts:
     )
 
 
-async def _online(client: Client) -> int | None:
-    """How many members of a set serve; None: there is no set, or it is not for us to know."""
+async def _online(client: Client, members: Collection[str]) -> int | None:
+    """How many of these members serve; None: there is no set, or it is not for us to know."""
     try:
         status = await client.admin.command("replSetGetStatus")
     except OperationFailure:
         return None
-    return sum(1 for each in status["members"] if each["health"] and each["state"] in SERVING)
+    # It names hidden ones too, which nobody asks.
+    seen = [each for each in status["members"] if each["name"] in members]
+    return sum(1 for each in seen if each["health"] and each["state"] in SERVING)
 
 
 def _no_primary(client: Client) -> str:

@@ -199,3 +199,41 @@ async def test_the_doctor_is_told_how_many_members_serve_and_that_there_is_no_pr
         return False
 
     await eventually(none_is_primary, ELECTED_S)
+
+
+@pytest.fixture
+async def hide(members):
+    """Take a member out of clients' sight; afterwards all are seen."""
+
+    async def reconfigure(change):
+        primary = await members.until_primary()
+        config = (await primary.ask("replSetGetConfig"))["config"]
+        for each in config["members"]:
+            change(each)
+        await primary.ask("replSetReconfig", config | {"version": config["version"] + 1})
+
+    async def hide(hidden):
+        def change(each):
+            if each["host"] == hidden.host:
+                each |= {"hidden": True, "priority": 0}
+
+        await reconfigure(change)
+
+    yield hide
+    await reconfigure(lambda each: each.update(hidden=False, priority=1))
+
+
+@pytest.mark.timeout(120)
+async def test_a_hidden_member_stands_in_for_none_that_is_away(members, hide, env_name):
+    named = Settings(env="test", mongo_url=members.database_url(env_name), store_timeout_ms=NEAR_MS)
+
+    async def are_seen(count, online):
+        facts = await read_ledger_server(named)
+        return (facts.members, facts.online) == (count, online)
+
+    hidden, away = members.without(await members.until_primary())
+    await hide(hidden)
+    await eventually(lambda: are_seen(2, 2), ELECTED_S)
+    away.kill9()
+    await eventually(lambda: are_seen(2, 1), ELECTED_S)
+    await away.start()
