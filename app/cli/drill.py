@@ -77,7 +77,7 @@ def drill(
     if on_given:
         _check_given(scenario, settings, keep=keep)
     else:
-        _check(scenario)
+        _check(scenario, tasks)
     _check_minutes(scenario, minutes)
     progress = Console(stderr=json, highlight=False)
     log.setup("drill", logging.WARNING)
@@ -102,7 +102,7 @@ def drill(
         raise typer.Exit(1)
 
 
-def _check(scenario: str) -> None:
+def _check(scenario: str, tasks: int) -> None:
     if scenario in ON_GIVEN and scenario not in SCENARIOS:
         raise typer.BadParameter(
             f"{scenario} is played on given servers alone, and breaks things for others there: it"
@@ -112,6 +112,12 @@ def _check(scenario: str) -> None:
     if scenario not in SCENARIOS:
         raise typer.BadParameter(
             f"{scenario}: choose one of {', '.join(SCENARIOS)}.", param_hint="--scenario"
+        )
+    least = SCENARIOS[scenario].planned_faults or 1
+    if tasks < least:
+        raise typer.BadParameter(
+            f"{scenario} needs at least {least} tasks: each of its faults must find one in flight.",
+            param_hint="--tasks",
         )
 
 

@@ -46,3 +46,8 @@ def test_what_is_made_on_given_servers_does_not_stay():
 def test_each_that_is_played_on_given_servers_says_what_it_breaks():
     assert set(BROKEN) == set(ON_GIVEN)
     assert set(TAKES) <= set(SCENARIOS) - set(ON_GIVEN)
+
+
+def test_fewer_tasks_than_faults_are_refused():
+    said = refused("--scenario", "redis-wipes", "--tasks", "49")
+    assert "needs at least 50 tasks" in said
