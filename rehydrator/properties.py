@@ -248,7 +248,7 @@ class _Walk:
             layout, size = _INTEGERS[header[named]]
             self.same(named + 1 - self.at)
         self._headers[name] = None
-        self._texts.pop(name, None)
+        # The last one of a name counts; texts are read first.
         self._numbers.pop(name, None)
         if name in SHARED:
             (value,) = Struct(f">{layout}").unpack_from(header, self.at)
