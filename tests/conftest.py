@@ -12,6 +12,7 @@ from app.stack.process import free_port
 from app.stack.rabbitmq import RabbitMQServer
 from app.stack.roots import NEWER, VARIABLE, chosen_root
 from app.stack.servers import MongoServer, RedisServer
+from tests.support.vhosts import remove_vhost
 
 # How long an example takes says nothing on a machine that others use, too.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -82,7 +83,7 @@ def redis_url(redis_server):
 async def rabbitmq_url(rabbitmq_server, env_name):
     url = await rabbitmq_server.create_vhost(env_name)
     yield url
-    await rabbitmq_server.delete_vhost(env_name)
+    await remove_vhost(rabbitmq_server, env_name)
 
 
 @pytest.fixture

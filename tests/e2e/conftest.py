@@ -14,6 +14,7 @@ from app.stack.process import ChildProcess, free_port
 from app.stack.stack import Stack
 from app.stack.system import System
 from tests.support.eventually import eventually
+from tests.support.vhosts import remove_vhost
 
 COMMAND_WITHIN_S = 150
 
@@ -145,7 +146,7 @@ def environment_of(stack, env_name, database):
 async def environment(stack, env_name):
     await stack.rabbitmq.create_vhost(env_name)
     yield environment_of(stack, env_name, env_name)
-    await stack.rabbitmq.delete_vhost(env_name)
+    await remove_vhost(stack.rabbitmq, env_name)
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from app.settings import Settings
 from app.stack.process import die_with_parent, free_port
 from tests.support.envelopes import QUEUE, TENANT, envelope
 from tests.support.eventually import eventually
+from tests.support.vhosts import remove_vhost
 
 NAME = QueueName(TENANT, QUEUE)
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -129,7 +130,7 @@ class Ring:
     def close(self):
         for child in self._children:
             child.kill9()
-        asyncio.run(self._rabbitmq.delete_vhost(self.env))
+        asyncio.run(remove_vhost(self._rabbitmq, self.env))
 
     async def publish(self, publication):
         """By hand, as over the dashboard."""
