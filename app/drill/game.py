@@ -8,6 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+from redis.exceptions import RedisError
+
 from app.clock import monotonic_ms, now_ms
 from app.drill import checker, commands
 from app.drill.ends import Fault
@@ -216,12 +218,17 @@ class Game:
 
         async def seen() -> bool:
             nonlocal patient_until
-            found, _ = await checker.redis_depth(self.stack, self.keys_prefix)
+            try:
+                found, _ = await checker.redis_depth(self.stack, self.keys_prefix)
+                rpo = await checker.unmirrored(self.stack.redis.url, f"{self.keys_prefix}journal")
+            except RedisError:
+                # Of given servers somebody else may break the connection.
+                return False
             depth.update(found)
+            self.rpo = rpo
             # Until its workers have found the queue nobody has seen what is to be lost.
             if patient_until is None and (depth["running"] or self._has_arrivals()):
                 patient_until = monotonic_ms() + ALL_WITHIN_MS
-            self.rpo = await checker.unmirrored(self.stack.redis.url, f"{self.keys_prefix}journal")
             if all(depth[state] for state in needed):
                 return True
             is_late = patient_until is not None and monotonic_ms() > patient_until
