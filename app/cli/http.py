@@ -20,9 +20,11 @@ T = TypeVar("T")
 
 FAILED, WAITED_IN_VAIN = 1, 3
 WITHIN_S: Final = 30.0
+REFUSALS: Final = 400
 UNREACHED: Final = (
     "Is it running (`lifeboat up`, `lifeboat serve`)? LIFEBOAT_API_URL says where it is."
 )
+STRANGE: Final = "Is this Lifeboat's API? LIFEBOAT_API_URL says where it is."
 ADVICE: Final = {
     "task_not_found": "`lifeboat task ls` shows what there is; --queue says where to look.",
     "queue_not_found": "`lifeboat queue ls` shows what there is.",
@@ -78,7 +80,12 @@ def fail(sentence: str, *, json: bool) -> NoReturn:
 
 def sentence_of(error: ClientError, unknown: str = "") -> str:
     """What went wrong, and what to do next."""
-    advice = UNREACHED if isinstance(error, NoAnswer) else ADVICE.get(error.code or "", "")
+    advice = ADVICE.get(error.code or "", "")
+    if isinstance(error, NoAnswer):
+        advice = UNREACHED
+    elif error.code is None and (error.status or 0) >= REFUSALS:
+        # Ours names each of its errors.
+        advice = STRANGE
     again = unknown.format(task_id=error.task_id) if isinstance(error, Unknown) else ""
     return " ".join(filter(None, (error.detail, advice, again)))
 

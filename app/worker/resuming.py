@@ -66,17 +66,18 @@ class Resumer:
                 await queue.close()
 
     async def _look_through(self, name: QueueName) -> None:
+        said = f"{name.tenant}/{name.queue}"
         try:
             resumed = await self._resume_all(name)
         except Unavailable as error:
-            log.debug("Nothing of %s can be resumed now: %s", name, error)
+            log.debug("Nothing of %s can be resumed now: %s", said, error)
             return
         except LifeboatError as error:
-            log.warning("Some tasks of %s were not resumed: %s", name, error)
+            log.warning("Some tasks of %s were not resumed: %s", said, error)
             resumed = 0
         self._look_at_ms[name] = monotonic_ms() + AGAIN_AFTER_MS
         if resumed:
-            log.info("Resumed %d tasks of %s whose type is known now.", resumed, name)
+            log.info("Resumed %d tasks of %s whose type is known now.", resumed, said)
 
     async def _resume_all(self, name: QueueName) -> int:
         resumed, cursor = 0, None

@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+from aiohttp import web
 
 from app.state import TaskState
 from tests.support.eventually import eventually
@@ -84,6 +85,21 @@ async def test_nobody_there_is_told_with_the_address_and_how_to_set_it(lifeboat_
     assert ran.code == 1
     assert "http://127.0.0.1:9: Connection refused" in ran.err
     assert "LIFEBOAT_API_URL" in ran.err
+
+
+async def test_another_program_at_the_address_is_told(lifeboat_at):
+    runner = web.AppRunner(web.Application(), access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        port = site._server.sockets[0].getsockname()[1]
+        ran = await lifeboat_at(f"http://127.0.0.1:{port}", "stats")
+    finally:
+        await runner.cleanup()
+    assert ran.code == 1
+    assert "answered 404" in ran.err
+    assert "Is this Lifeboat's API? LIFEBOAT_API_URL" in ran.err
 
 
 async def test_an_unanswered_submit_says_how_to_repeat_it(lifeboat_at):

@@ -1,6 +1,7 @@
 """A type that a worker does not know: given back, suspended, or run by one who knows it."""
 
 import asyncio
+import logging
 import time
 
 import pytest
@@ -146,7 +147,8 @@ async def test_it_comes_back_no_more_often_than_its_pace(house, monkeypatch):
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_the_suspended_is_resumed_by_a_worker_that_knows_its_type(house):
+async def test_the_suspended_is_resumed_by_a_worker_that_knows_its_type(house, caplog):
+    caplog.set_level(logging.INFO)
     await house.submit(envelope("a"), envelope("b", priority="high"))
     first = ignorant(house)
     await eventually(lambda: is_suspended(house, "a"))
@@ -159,6 +161,8 @@ async def test_the_suspended_is_resumed_by_a_worker_that_knows_its_type(house):
     assert sorted(house.mail.calls) == [("a", 2, 1), ("b", 2, 1)]
     record = await house.record("a")
     assert record.request_digest == envelope("a").request_digest
+    said = f"tasks of {NAME.tenant}/{NAME.queue} whose type is known now"
+    await eventually(lambda: said in caplog.text)
 
 
 @pytest.mark.usefixtures("impatient")
