@@ -61,4 +61,4 @@ def in_queue(queue: str, *parts: str) -> str:
 def _refused(pointer: str, detail: str, limit: str | int) -> Invalid:
     """As the API refuses it where it sees it; in a path some names would lead elsewhere."""
     problem = FieldProblem(pointer, detail, limit)
-    return Invalid(f"{pointer}: {detail}", code="invalid_task", errors=(problem,))
+    return Invalid(f"{pointer}: {detail}", errors=(problem,))

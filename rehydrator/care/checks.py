@@ -53,7 +53,8 @@ class Check:
 
 def away(name: str, store: str, detail: str) -> Check:
     """A server that gives no answer."""
-    return Check(name, "fail", f"{store} gives no answer: {detail}. Start it, or mend its URL.")
+    sentence = f"{store} gives no answer: {detail.rstrip('.')}. Start it, or mend its URL."
+    return Check(name, "fail", sentence)
 
 
 def about_version(program: str, version: str) -> Check:
