@@ -197,4 +197,4 @@ def test_another_ledger_is_a_failure_and_none_is_not():
 def test_what_is_away_is_a_failure_with_a_sentence():
     check = away("redis", "Redis", "connection refused.")
     assert (check.grade, check.document()["status"]) == ("fail", "fail")
-    assert "connection refused" in check.sentence
+    assert "connection refused. Start it" in check.sentence
