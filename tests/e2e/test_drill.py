@@ -78,4 +78,5 @@ def test_a_ledger_that_loses_its_primary_three_times_keeps_every_outcome():
     document = drill("mongo-failover", tasks=200)
     assert len(document["faults"]) == 3
     assert document["zombies"] == 0
-    assert document["rtoAllSeconds"] > 0
+    # Not to the last effect of earlier work: on a slow machine that may have come just before.
+    assert document["rtoFirstSeconds"] > 0
