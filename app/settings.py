@@ -282,18 +282,25 @@ def load(**overrides: Any) -> Settings:
     """Read the environment.
 
     Raises:
-        SettingsError: a value is out of its range or contradicts another; names each variable.
+        SettingsError: a value is out of its range or contradicts another, naming each variable; or
+            the file ``.env`` cannot be read.
     """
     try:
         return Settings(**overrides)
     except ValidationError as error:
         raise SettingsError(_sentence(error)) from error
+    except (OSError, UnicodeError) as error:
+        raise SettingsError(f"The file .env cannot be read: {error}.") from error
 
 
 def about_unknown_variables() -> str | None:
     """What to say of variables that begin with LIFEBOAT_ and are no setting; None: nothing."""
     prefix = str(Settings.model_config["env_prefix"])
-    sources = (EnvSettingsSource(Settings), DotEnvSettingsSource(Settings))
+    try:
+        sources = (EnvSettingsSource(Settings), DotEnvSettingsSource(Settings))
+    except (OSError, UnicodeError):
+        # Who needs the settings is told.
+        return None
     given = {name.upper() for source in sources for name in source.env_vars}
     return sentence_about(
         (name for name in given if name.startswith(prefix)),

@@ -250,6 +250,13 @@ def test_a_wrong_dot_env_file_is_named_too(tmp_path):
         load()
 
 
+def test_a_dot_env_file_that_cannot_be_read_is_told(tmp_path):
+    (tmp_path / ".env").write_bytes(b"LIFEBOAT_ENV=\xff\n")
+    with pytest.raises(SettingsError, match=r"The file \.env cannot be read"):
+        load()
+    assert about_unknown_variables() is None
+
+
 def test_what_is_given_wins_over_the_environment(say):
     say(ENV="outer")
     assert load(env="inner", sqlite_path=Path("x")).env == "inner"
