@@ -254,7 +254,7 @@ async def test_after_another_generation_claims_are_forgotten_and_work_goes_on(ho
     """The server restarted with its data: what was learnt from its former run holds no more."""
     house.mail.do = Gate()
     await house.submit_one()
-    worker = house.worker()  # no heartbeat comes to tell it
+    worker = house.worker()
     await eventually(lambda: house.mail.calls)
     await house.raw.hset(house.keys.generation, "run_id", "of-an-earlier-run")
     house.session.forget()
